@@ -1,0 +1,1 @@
+"""The networks of SAGAN in flax.linen."""

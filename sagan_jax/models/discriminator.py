@@ -1,0 +1,87 @@
+"""The SAGAN discriminator (self-attention-gan discriminator.py)."""
+
+from typing import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sagan_jax.models import blocks, layers
+
+# Output width of every block in units of ch, and how many of them, from the
+# first, halve the resolution.
+MULTIPLIERS = {
+  32: ((2, 2, 2, 2), 2),
+  64: ((1, 2, 4, 8, 16), 4),
+  128: ((1, 2, 4, 8, 16, 16), 5),
+  256: ((1, 2, 4, 8, 8, 16, 16), 6),
+}
+
+
+class DownBlock(nn.Module):
+  """Residual block that sets the width and may halve the resolution.
+
+  [B, H, W, I] -> [B, H', W', features]. The skip leaves from x before the
+  ReLU; it is x itself where neither width nor resolution changes.
+
+  Attributes:
+    first: the block sees images, so there is no ReLU in front.
+  """
+
+  features: int
+  down: bool
+  conv: Callable[..., nn.Module]
+  conv_down: Callable[..., nn.Module]
+  first: bool = False
+
+  @nn.compact
+  def __call__(self, x):
+    conv_last = self.conv_down if self.down else self.conv
+    h = x if self.first else jax.nn.relu(x)
+    h = self.conv(self.features, name='conv1')(h)
+    h = conv_last(self.features, name='conv2')(jax.nn.relu(h))
+    if self.down or x.shape[-1] != self.features:
+      x = conv_last(self.features, kernel_size=1, name='skip')(x)
+    return x + h
+
+
+class Discriminator(blocks.Network):
+  """Maps images and labels to logits: projection of arXiv:1802.05637."""
+
+  @nn.compact
+  def __call__(self, x, label):
+    """Scores images.
+
+    Args:
+      x: float32 [B, image_size, image_size, 3] in [-1, 1].
+      label: int32 [B] in [0, num_classes).
+
+    Returns:
+      float32 [B]; positive means real.
+    """
+    x = x.astype(self.dtype)
+    widths, num_down = MULTIPLIERS[self.image_size]
+    for i, width in enumerate(widths):
+      size = x.shape[1]
+      x = DownBlock(
+        width * self.ch,
+        down=i < num_down,
+        conv=self.conv(),
+        conv_down=self.conv_down(),
+        first=i == 0,
+        name=f'block{i + 1}',
+      )(x)
+      if x.shape[1] != size:  # At most one block a resolution.
+        x = self.long_range(x)
+    h = jax.nn.relu(x).astype(jnp.float32).sum((1, 2))  # [B, C]
+    logit = layers.SNDense(1, gradient=self.spectral_gradient, name='dense')(h)
+    logit = logit[:, 0]
+    if self.num_classes > 1:
+      class_vector = layers.SNEmbed(
+        self.num_classes,
+        h.shape[-1],
+        gradient=self.spectral_gradient,
+        name='embedding',
+      )(label)
+      logit += jnp.sum(class_vector * h, -1)
+    return logit

@@ -1,0 +1,105 @@
+"""Spectrally normalised convolution, dense and embedding layers.
+
+Each layer keeps its raw weight in `params` and, in the collection `spectral`,
+the vector `u` of its power iteration and the last `sigma` stored with it.
+Every call normalises with one fresh iteration from the stored `u`; the result
+is stored only where the caller makes `spectral` mutable. However often a
+network is called between two such calls, it sees the same weights.
+
+Weights and their normalisation are float32; only the normalised weight is
+cast to the dtype of the layer's input.
+"""
+
+from typing import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sagan_jax import spectral
+from sagan_jax.models import resample
+
+
+def _normalized(layer, weight, gradient):
+  """Returns weight / sigma and stores u, sigma if `spectral` is mutable."""
+  u = layer.variable(
+    'spectral',
+    'u',
+    # self-attention-gan ops.py: truncated normal, cut at two deviations.
+    lambda: jax.random.truncated_normal(
+      layer.make_rng('params'), -2.0, 2.0, weight.shape[-1:], jnp.float32
+    ),
+  )
+  last_sigma = layer.variable('spectral', 'sigma', jnp.ones, (), jnp.float32)
+  weight, new_u, sigma = spectral.normalize(weight, u.value, gradient=gradient)
+  if layer.is_mutable_collection('spectral') and not layer.is_initializing():
+    u.value = new_u
+    last_sigma.value = jax.lax.stop_gradient(sigma)
+  return weight
+
+
+class SNConv(nn.Module):
+  """Spectrally normalised convolution, [B, H, W, I] -> [B, H', W', O].
+
+  Attributes:
+    features: O.
+    kernel_size: k, odd.
+    use_bias: whether a bias [O] is added after the normalised convolution.
+    gradient: of sigma, see `spectral.sigma`.
+    convolve: what to do with (x, kernel): plain, or with a resampling.
+  """
+
+  features: int
+  kernel_size: int = 3
+  use_bias: bool = True
+  gradient: str = 'constant'
+  convolve: Callable[[jax.Array, jax.Array], jax.Array] = resample.conv
+
+  @nn.compact
+  def __call__(self, x):
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param('kernel', nn.initializers.glorot_uniform(), shape)
+    x = self.convolve(x, _normalized(self, kernel, self.gradient))
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      x = x + bias.astype(x.dtype)
+    return x
+
+
+class SNDense(nn.Module):
+  """Spectrally normalised affine map, [B, I] -> [B, O]."""
+
+  features: int
+  gradient: str = 'constant'
+
+  @nn.compact
+  def __call__(self, x):
+    kernel = self.param(
+      'kernel',
+      nn.initializers.glorot_uniform(),
+      (x.shape[-1], self.features),
+    )
+    kernel = _normalized(self, kernel, self.gradient)
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)
+
+
+class SNEmbed(nn.Module):
+  """Spectrally normalised class table, int32 [B] -> float32 [B, features].
+
+  The table [num_classes, features] counts as a map from features to classes,
+  so `u` has one entry a class (self-attention-gan ops.py:sn_embedding).
+  """
+
+  num_classes: int
+  features: int
+  gradient: str = 'constant'
+
+  @nn.compact
+  def __call__(self, label):
+    table = self.param(
+      'embedding',
+      nn.initializers.glorot_uniform(),
+      (self.num_classes, self.features),
+    )
+    return _normalized(self, table.T, self.gradient).T[label]

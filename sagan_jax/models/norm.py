@@ -1,0 +1,78 @@
+"""Batch normalisation over groups of images, plain or with class tables."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class BatchNorm(nn.Module):
+  """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
+
+  Under `jit` with the batch sharded over a mesh the moments are those of the
+  global batch; no axis name is involved. Mean and mean square travel together,
+  so a layer costs one all-reduce. Moments are float32 whatever the input.
+
+  The collection `batch_stats` holds running `mean` and `var` [C]. They move
+  only when `train` is set and the collection is mutable.
+
+  Attributes:
+    num_classes: rows of the tables gamma (ones) and beta (zeros), gathered by
+      label; None for one pair shared by all (self-attention-gan
+      ops.py:ConditionalBatchNorm). The tables are never spectrally normalised:
+      doing so is a known way to ruin the generator (BigGAN-PyTorch layers.py).
+    group_size: images a group, consecutive along B; None for the whole batch.
+      The released SAGAN normalises over the 64 images of one GPU.
+    decay: of the running moments, a step.
+    eps: added to the variance.
+  """
+
+  num_classes: int | None = None
+  group_size: int | None = None
+  decay: float = 0.999
+  eps: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x, label=None, *, train):
+    """Returns the normalised x in x's dtype; `label` is int32 [B] or None."""
+    features = x.shape[-1]
+    running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
+    running_var = self.variable('batch_stats', 'var', jnp.ones, (features,))
+    shape = (features,) if self.num_classes is None else (
+      self.num_classes,
+      features,
+    )
+    gamma = self.param('gamma', nn.initializers.ones, shape)
+    beta = self.param('beta', nn.initializers.zeros, shape)
+    if self.num_classes is not None:
+      gamma, beta = gamma[label], beta[label]  # [B, C]
+
+    if train:
+      mean, var = self._moments(x)  # [G, C]
+      if self.is_mutable_collection('batch_stats'):
+        keep = self.decay
+        running_mean.value = keep * running_mean.value + (1 - keep) * mean.mean(0)
+        running_var.value = keep * running_var.value + (1 - keep) * var.mean(0)
+      images = x.shape[0] // mean.shape[0]
+      mean = jnp.repeat(mean, images, 0)
+      var = jnp.repeat(var, images, 0)
+    else:
+      mean, var = running_mean.value, running_var.value
+
+    # One multiply and one add a pixel; the factors are [C] or [B, C].
+    scale = gamma * jax.lax.rsqrt(var + self.eps)
+    shift = beta - mean * scale
+    if scale.ndim == 2:
+      scale, shift = scale[:, None, None], shift[:, None, None]
+    return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
+
+  def _moments(self, x):
+    """Mean and biased variance of every group, float32 [G, C] each."""
+    size = self.group_size or x.shape[0]
+    if x.shape[0] % size:
+      raise ValueError(
+        f'a batch of {x.shape[0]} images does not split into groups of {size}; '
+        'set --config.generator.bn_group_size'
+      )
+    x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
+    mean, square = jnp.stack([x, jnp.square(x)]).mean((2, 3, 4))
+    return mean, jnp.maximum(square - jnp.square(mean), 0)

@@ -1,0 +1,112 @@
+"""Convolutions that change the resolution, in two algebraically equal forms.
+
+Layout is NHWC, kernels are HWIO, odd and square, padding is SAME. Each
+function takes `form`:
+
+* 'reference' does what the papers draw: enlarge, then convolve; convolve,
+  then average.
+* 'cheap' computes the same numbers with fewer multiplications. Nearest
+  neighbour enlargement repeats pixels, so some taps of the kernel meet the
+  same pixel and can be added beforehand; averaging 2x2 outputs is itself a
+  convolution and can be folded into the kernel. For 3x3 kernels 4 of 9
+  products remain; a 1x1 convolution moves to the smaller side, 1 of 4.
+
+The forms agree to rounding, in value and in gradient.
+"""
+
+import jax
+import jax.numpy as jnp
+
+FORMS = ('reference', 'cheap')
+
+
+def conv(x, kernel, *, strides=1, padding='SAME'):
+  """Convolves x [B, H, W, I] with kernel [k, k, I, O] in x's dtype."""
+  return jax.lax.conv_general_dilated(
+    x,
+    kernel.astype(x.dtype),
+    (strides, strides),
+    padding,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def upsample(x):
+  """Repeats every pixel 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
+  b, h, w, c = x.shape
+  x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+  return x.reshape(b, 2 * h, 2 * w, c)
+
+
+def downsample(x):
+  """Averages 2x2 blocks: [B, H, W, C] -> [B, H/2, W/2, C], H and W even."""
+  b, h, w, c = x.shape
+  return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def upsample_conv(x, kernel, *, form):
+  """Nearest-neighbour enlargement by 2, then convolution.
+
+  Args:
+    x: [B, H, W, I].
+    kernel: float32 [k, k, I, O], k = 1 or 3.
+    form: 'reference' or 'cheap'.
+
+  Returns:
+    [B, 2H, 2W, O] in x's dtype.
+  """
+  _check(kernel, form)
+  if form == 'reference':
+    return conv(upsample(x), kernel)
+  if kernel.shape[0] == 1:
+    return upsample(conv(x, kernel))
+  b, h, w, _ = x.shape
+  # Even output rows see input rows i-1, i; odd ones see i, i+1. On either axis
+  # a 3-tap kernel becomes two taps: (k0, k1+k2) and (k0+k1, k2).
+  rows = (
+    jnp.stack([kernel[0], kernel[1] + kernel[2]]),
+    jnp.stack([kernel[0] + kernel[1], kernel[2]]),
+  )
+  phases = []
+  for a, row in enumerate(rows):
+    columns = (
+      jnp.stack([row[:, 0], row[:, 1] + row[:, 2]], 1),
+      jnp.stack([row[:, 0] + row[:, 1], row[:, 2]], 1),
+    )
+    for c, taps in enumerate(columns):
+      phases.append(conv(x, taps, padding=((1 - a, a), (1 - c, c))))
+  y = jnp.stack(phases, 3).reshape(b, h, w, 2, 2, -1)
+  return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
+
+
+def conv_downsample(x, kernel, *, form):
+  """Convolution, then averaging of 2x2 blocks.
+
+  Args:
+    x: [B, H, W, I], H and W even.
+    kernel: float32 [k, k, I, O], k = 1 or 3.
+    form: 'reference' or 'cheap'.
+
+  Returns:
+    [B, H/2, W/2, O] in x's dtype.
+  """
+  _check(kernel, form)
+  if form == 'reference':
+    return downsample(conv(x, kernel))
+  if kernel.shape[0] == 1:
+    return conv(downsample(x), kernel)
+  padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
+  rows = padded[:-1] + padded[1:]
+  smoothed = (rows[:, :-1] + rows[:, 1:]) / 4  # 4x4: the kernel and a 2x2 box.
+  return conv(x, smoothed, strides=2, padding=((1, 1), (1, 1)))
+
+
+def _check(kernel, form):
+  if form not in FORMS:
+    raise ValueError(
+      f'resample form {form!r} must be one of {FORMS}; set --config.resample'
+    )
+  if kernel.shape[:2] not in ((1, 1), (3, 3)):
+    raise ValueError(
+      f'resampling takes 1x1 or 3x3 kernels, got {kernel.shape[:2]}'
+    )
