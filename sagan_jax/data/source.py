@@ -11,7 +11,7 @@ k holds the stream's positions `[k * batch_size, (k + 1) * batch_size)`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
@@ -104,7 +104,11 @@ def fingerprint(**identity) -> str:
 
 
 def check_labels(
-  label: np.ndarray, num_classes: int, *, where: str, first: int = 0
+  label: np.ndarray,
+  num_classes: int,
+  *,
+  where: str,
+  names: Sequence[str] | None = None,
 ) -> np.ndarray:
   """Returns labels as int32 after checking their range.
 
@@ -115,7 +119,7 @@ def check_labels(
     label: integers [n].
     num_classes: exclusive upper limit.
     where: what the labels belong to, for the error text.
-    first: number of the example that `label[0]` belongs to.
+    names: of the n examples, for the error text; None numbers them from 0.
 
   Returns:
     int32 [n].
@@ -125,8 +129,9 @@ def check_labels(
   """
   bad = np.flatnonzero((label < 0) | (label >= num_classes))
   if bad.size:
+    name = bad[0] if names is None else names[bad[0]]
     raise ValueError(
-      f'{where}: example {first + bad[0]} has label {label[bad[0]]}; labels '
+      f'{where}: example {name} has label {label[bad[0]]}; labels '
       f'must be in [0, {num_classes}). A split without labels (such as a '
       'hidden test set) cannot be used: set --config.dataset.split.'
     )
