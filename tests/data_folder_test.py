@@ -1,9 +1,11 @@
 """Tests of reading folders of image files."""
 
+import gc
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -80,14 +82,18 @@ def test_batches_restart_and_split_exactly(root):
   np.testing.assert_array_equal(np.concatenate(halves, axis=1), straight)
 
 
-def test_an_abandoned_iterator_ends_its_threads(root):
+def test_threads_end_with_the_source(root):
   before = threading.active_count()
-  iterator = data.make_source(f'folder:{root}', image_size=8).batches(
-    seed=0, batch_size=4
-  )
+  src = data.make_source(f'folder:{root}', image_size=8)
+  iterator = src.batches(seed=0, batch_size=4)
   next(iterator)
-  iterator.close()
-  assert threading.active_count() == before
+  assert threading.active_count() > before
+  del src, iterator
+  gc.collect()
+  deadline = time.monotonic() + 10
+  while threading.active_count() > before:
+    assert time.monotonic() < deadline
+    time.sleep(0.001)
 
 
 def test_fingerprint_follows_files_and_size(root):

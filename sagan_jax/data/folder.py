@@ -76,6 +76,8 @@ class FolderSource:
     self.num_classes = len(classes)
     self.class_names = tuple(classes)
     self.image_size = image_size
+    # Starts its threads on first use; they end with the source.
+    self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -130,29 +132,23 @@ class FolderSource:
 
   def _decode(self, indices: Iterator[np.ndarray]) -> Iterator[source.Batch]:
     """Decodes batches in order, in threads (Pillow releases the GIL)."""
+    pending = None
+    for index in indices:
+      # Begun before the last batch is waited for, lest threads idle at its end.
+      begun = index, [self._pool.submit(self._load, i) for i in index]
+      if pending is not None:
+        yield self._finish(*pending)
+      pending = begun
+    if pending is not None:
+      yield self._finish(*pending)
 
-    def read(i):
-      return load_image(self._root / self._files[i], self.image_size)
+  def _load(self, i: int) -> np.ndarray:
+    return load_image(self._root / self._files[i], self.image_size)
 
-    def finish(index, images):
-      return source.Batch(
-        image=np.stack([i.result() for i in images]), label=self._labels[index]
-      )
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-      # The next batch is begun before one is waited for, lest threads idle at
-      # its end.
-      pending = None
-      try:
-        for index in indices:
-          submitted = index, [pool.submit(read, i) for i in index]
-          if pending is not None:
-            yield finish(*pending)
-          pending = submitted
-        if pending is not None:
-          yield finish(*pending)
-      finally:
-        pool.shutdown(cancel_futures=True)
+  def _finish(self, index: np.ndarray, images: list) -> source.Batch:
+    return source.Batch(
+      image=np.stack([i.result() for i in images]), label=self._labels[index]
+    )
 
 
 def load_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
