@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from sagan_jax import spectral
-from sagan_jax.models import resample
+from sagan_jax.models import convolution
 
 
 def _normalized(layer, weight, gradient):
@@ -53,7 +53,7 @@ class SNConv(nn.Module):
   kernel_size: int = 3
   use_bias: bool = True
   gradient: str = 'constant'
-  convolve: Callable[[jax.Array, jax.Array], jax.Array] = resample.conv
+  convolve: Callable[[jax.Array, jax.Array], jax.Array] = convolution.conv
 
   @nn.compact
   def __call__(self, x):

@@ -9,8 +9,8 @@ class BatchNorm(nn.Module):
   """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
 
   Under `jit` with the batch sharded over a mesh the moments are those of the
-  global batch; no axis name is involved. Mean and mean square travel together,
-  so a layer costs one all-reduce. Moments are float32 whatever the input.
+  global batch; no axis name is involved. Mean and mean square are independent sums,
+  so that one all-reduce can carry both. Moments are float32 whatever the input.
 
   The collection `batch_stats` holds running `mean` and `var` [C]. They move
   only when `train` is set and the collection is mutable.
@@ -74,5 +74,5 @@ class BatchNorm(nn.Module):
         'set --config.generator.bn_group_size'
       )
     x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
-    mean, square = jnp.stack([x, jnp.square(x)]).mean((2, 3, 4))
+    mean, square = x.mean((1, 2, 3)), jnp.square(x).mean((1, 2, 3))
     return mean, jnp.maximum(square - jnp.square(mean), 0)

@@ -14,21 +14,11 @@ function takes `form`:
 The forms agree to rounding, in value and in gradient.
 """
 
-import jax
 import jax.numpy as jnp
 
+from sagan_jax.models.convolution import conv
+
 FORMS = ('reference', 'cheap')
-
-
-def conv(x, kernel, *, strides=1, padding='SAME'):
-  """Convolves x [B, H, W, I] with kernel [k, k, I, O] in x's dtype."""
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel.astype(x.dtype),
-    (strides, strides),
-    padding,
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-  )
 
 
 def upsample(x):
@@ -98,7 +88,7 @@ def conv_downsample(x, kernel, *, form):
   padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
   rows = padded[:-1] + padded[1:]
   smoothed = (rows[:, :-1] + rows[:, 1:]) / 4  # 4x4: the kernel and a 2x2 box.
-  return conv(x, smoothed, strides=2, padding=((1, 1), (1, 1)))
+  return conv(x, smoothed, stride=2, padding=((1, 1), (1, 1)))
 
 
 def _check(kernel, form):

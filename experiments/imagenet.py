@@ -1,0 +1,91 @@
+"""SAGAN on ImageNet 128x128, by the recipe that was released.
+
+Paper: Zhang et al. 2018, arXiv:1805.08318: IS 52.52, FID 18.65 after 1M steps
+on 4 GPUs. Code: github.com/brain-research/self-attention-gan (below: SAG),
+which has the attention at 32x32, the paper's FID 18.28 variant; for the
+headline numbers' variant see imagenet_attn64.py.
+
+  python -m sagan_jax.main --config=experiments/imagenet.py --workdir=DIR
+
+This is the base of the other experiments: all keys are here. The time and the
+scores of this implementation are not yet measured.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config():
+  """Returns the config; None (a placeholder) means off or automatic."""
+  c = ConfigDict()
+
+  c.seed = 0  # Of weights, latents, labels and the order of the data.
+  c.image_size = 128  # Pixels a side: 32, 64, 128 or 256.
+  c.num_classes = placeholder(int)  # None: what the data set has; 1: no labels.
+  c.batch_size = 256  # Images an update, over all devices (SAG: 4 x 64).
+  c.num_steps = 1_000_000  # Updates of the generator (paper, figure 3).
+  c.n_dis = 1  # Updates of the discriminator a step (paper, section 4.2).
+  c.num_microbatches = 1  # Parts a batch passes in, to save memory.
+  c.num_devices = placeholder(int)  # None: all there are.
+  c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
+  c.dtype = 'float32'  # Of activations: float32 or bfloat16.
+  c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
+  c.resample = 'cheap'  # Or reference: the same numbers, more work.
+  c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
+  c.attention_formula = 'code'  # Or paper; see models/attention.py.
+
+  c.generator = ConfigDict()
+  c.generator.ch = 64  # Width unit (SAG: gf_dim).
+  c.generator.attention = (32,)  # Resolutions with self-attention (SAG).
+  c.generator.residual = ()  # Resolutions with the ablation's control block.
+  # Images a batch-norm group; None: the whole batch. SAG: a GPU's 64.
+  c.generator.bn_group_size = 64
+  c.generator.bn_decay = 0.999  # Of running moments, a step (SAG ops.py).
+
+  c.discriminator = ConfigDict()
+  c.discriminator.ch = 64  # Width unit (SAG: df_dim).
+  c.discriminator.attention = (32,)  # Resolutions with self-attention (SAG).
+  c.discriminator.residual = ()  # As for the generator.
+
+  c.optim = ConfigDict()
+  c.optim.generator = ConfigDict()
+  c.optim.generator.learning_rate = 1e-4  # Paper, section 4.2: two rates.
+  c.optim.generator.b1 = 0.0  # Paper, section 4.2.
+  c.optim.generator.b2 = 0.999  # SAG, by TensorFlow's default; paper: 0.9.
+  c.optim.generator.eps = 1e-8  # TensorFlow's default.
+  c.optim.discriminator = ConfigDict()
+  c.optim.discriminator.learning_rate = 4e-4
+  c.optim.discriminator.b1 = 0.0
+  c.optim.discriminator.b2 = 0.999
+  c.optim.discriminator.eps = 1e-8
+
+  c.ema = ConfigDict()  # Average of G's parameters, beside the raw ones.
+  c.ema.decay = 0.9999  # A step (BigGAN-PyTorch launch_SAGAN script).
+  c.ema.start_step = 2000  # Until then a copy (the same script).
+
+  c.dataset = ConfigDict()
+  # shapes, array:DIR, folder:DIR, cifar10_binary:DIR or tfds:NAME.
+  c.dataset.name = 'tfds:imagenet2012'
+  c.dataset.data_dir = placeholder(str)  # Of TFDS, a path or gs:// URL.
+  c.dataset.split = 'train'
+  c.dataset.num_examples = placeholder(int)  # Of shapes only; None: 20,000.
+  # TFDS only: encoded examples held to shuffle among; None: 10,000.
+  c.dataset.shuffle_buffer = placeholder(int)
+  c.prefetch = 4  # Batches made ready in advance.
+
+  c.log = ConfigDict()
+  c.log.every_steps = 100
+  c.log.tensorboard = True  # Needs clu and tensorflow; metrics.jsonl does not.
+
+  c.sample = ConfigDict()  # Grids of fixed latents: rows are classes.
+  c.sample.every_steps = 5000
+  c.sample.images_per_class = 8
+  c.sample.max_classes = 16  # Evenly spaced among all classes.
+  c.sample.standing_batches = 8  # That batch norm is recomputed over.
+
+  c.checkpoint = ConfigDict()
+  c.checkpoint.every_steps = 2000
+  c.checkpoint.keep_last = 3
+  c.checkpoint.keep_every_steps = 50_000  # These stay; None: only the last.
+
+  return c

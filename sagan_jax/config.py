@@ -1,0 +1,283 @@
+"""What a config may hold, and whether its values go together.
+
+Config files (`experiments/*.py`) return ml_collections ConfigDicts, whose
+leaves are commented there. This module turns one, or the JSON of an earlier
+run, into a read-only `Config` and checks it, so that nothing below reads a
+ConfigDict and bad values are refused before anything is compiled.
+"""
+
+import difflib
+import json
+import types
+from typing import Any
+
+from sagan_jax import losses
+from sagan_jax.models import attention, discriminator, generator, resample
+from sagan_jax import spectral
+
+Config = types.SimpleNamespace
+
+_INT, _FLOAT, _STR, _BOOL, _INTS = int, float, str, bool, tuple
+
+# Leaf -> (type, whether None is allowed).
+SCHEMA = {
+  'seed': (_INT, False),
+  'image_size': (_INT, False),
+  'num_classes': (_INT, True),
+  'batch_size': (_INT, False),
+  'num_steps': (_INT, False),
+  'n_dis': (_INT, False),
+  'num_microbatches': (_INT, False),
+  'num_devices': (_INT, True),
+  'loss': (_STR, False),
+  'dtype': (_STR, False),
+  'latent_dim': (_INT, False),
+  'resample': (_STR, False),
+  'spectral_gradient': (_STR, False),
+  'attention_formula': (_STR, False),
+  'generator.ch': (_INT, False),
+  'generator.attention': (_INTS, False),
+  'generator.residual': (_INTS, False),
+  'generator.bn_group_size': (_INT, True),
+  'generator.bn_decay': (_FLOAT, False),
+  'discriminator.ch': (_INT, False),
+  'discriminator.attention': (_INTS, False),
+  'discriminator.residual': (_INTS, False),
+  **{
+    f'optim.{network}.{key}': (_FLOAT, False)
+    for network in ('generator', 'discriminator')
+    for key in ('learning_rate', 'b1', 'b2', 'eps')
+  },
+  'ema.decay': (_FLOAT, False),
+  'ema.start_step': (_INT, False),
+  'dataset.name': (_STR, False),
+  'dataset.data_dir': (_STR, True),
+  'dataset.split': (_STR, False),
+  'dataset.num_examples': (_INT, True),
+  'dataset.shuffle_buffer': (_INT, True),
+  'prefetch': (_INT, False),
+  'log.every_steps': (_INT, False),
+  'log.tensorboard': (_BOOL, False),
+  'sample.every_steps': (_INT, False),
+  'sample.images_per_class': (_INT, False),
+  'sample.max_classes': (_INT, False),
+  'sample.standing_batches': (_INT, False),
+  'checkpoint.every_steps': (_INT, False),
+  'checkpoint.keep_last': (_INT, False),
+  'checkpoint.keep_every_steps': (_INT, True),
+}
+
+# These say how a run is watched and when it ends, not what it computes.
+FREE = ('num_steps', 'prefetch', 'log.', 'sample.', 'checkpoint.', 'eval.')
+
+_POSITIVE = (
+  'batch_size',
+  'num_steps',
+  'n_dis',
+  'num_microbatches',
+  'num_devices',
+  'num_classes',
+  'latent_dim',
+  'every_steps',
+  'keep_every_steps',
+  'keep_last',
+  'images_per_class',
+  'max_classes',
+  'standing_batches',
+  'prefetch',
+  'ch',
+  'bn_group_size',
+  'learning_rate',
+  'num_examples',
+  'shuffle_buffer',
+)
+
+DTYPES = ('float32', 'bfloat16')
+
+
+def flatten(tree, prefix=''):
+  """Returns {'a.b.c': leaf} of a ConfigDict, dict or `Config`."""
+  items = vars(tree).items() if isinstance(tree, Config) else tree.items()
+  flat = {}
+  for key, value in items:
+    if hasattr(value, 'items') or isinstance(value, Config):
+      flat |= flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def resolve(tree):
+  """Turns a ConfigDict or a nested dict into a `Config` of checked leaves.
+
+  Args:
+    tree: with exactly the leaves of `SCHEMA`.
+
+  Returns:
+    Nested namespaces; integers become floats where floats are expected, lists
+    become tuples.
+
+  Raises:
+    ValueError: if a key is unknown or missing, a type is wrong, or a value is
+      not one of those allowed.
+  """
+  flat = flatten(tree)
+  for key in flat:
+    if key not in SCHEMA:
+      raise ValueError(f'unknown config key {key!r}{nearest(key, SCHEMA)}')
+  config = Config()
+  for key, (kind, optional) in SCHEMA.items():
+    if key not in flat:
+      raise ValueError(f'the config has no key {key!r}, which every run needs')
+    *sections, leaf = key.split('.')
+    node = config
+    for section in sections:
+      if not hasattr(node, section):
+        setattr(node, section, Config())
+      node = getattr(node, section)
+    setattr(node, leaf, _typed(key, flat[key], kind, optional))
+  _check_values(config)
+  return config
+
+
+def nearest(name, allowed):
+  """'; did you mean ...?' for the closest allowed name, or ''."""
+  close = difflib.get_close_matches(name, list(allowed), 1)
+  return f'; did you mean {close[0]!r}?' if close else ''
+
+
+def save(config, path):
+  """Writes a `Config` as JSON."""
+  path.write_text(json.dumps(flatten(config), indent=2) + '\n')
+
+
+def load(path):
+  """Reads what `save` wrote."""
+  tree: dict[str, Any] = {}
+  for key, value in json.loads(path.read_text()).items():
+    *sections, leaf = key.split('.')
+    node = tree
+    for section in sections:
+      node = node.setdefault(section, {})
+    node[leaf] = value
+  return resolve(tree)
+
+
+def differences(old, new):
+  """Lists 'key: old -> new' of the leaves that change what is computed."""
+  old, new = flatten(old), flatten(new)
+  return {
+    key: f'{key}: {old[key]!r} -> {new[key]!r}'
+    for key in SCHEMA
+    if old[key] != new[key] and not key.startswith(FREE)
+  }
+
+
+def _typed(key, value, kind, optional):
+  if value is None and optional:
+    return None
+  if kind is _FLOAT and type(value) is int:
+    return float(value)
+  if kind is _INTS and isinstance(value, (tuple, list)):
+    if all(type(x) is int for x in value):
+      return tuple(value)
+  elif type(value) is kind:
+    return value
+  wanted = 'tuple of ints' if kind is _INTS else kind.__name__
+  raise ValueError(
+    f'config key {key!r} takes {wanted}{" or None" if optional else ""}, '
+    f'got {value!r}; set --config.{key}'
+  )
+
+
+def _one_of(key, value, allowed):
+  if value not in allowed:
+    hint = nearest(value, allowed) if isinstance(value, str) else ''
+    raise ValueError(
+      f'{key}={value!r} must be one of {tuple(allowed)}{hint}; '
+      f'set --config.{key}'
+    )
+
+
+def _check_values(c):
+  """Checks each value by itself."""
+  _one_of('image_size', c.image_size, generator.MULTIPLIERS)
+  _one_of('loss', c.loss, losses.LOSSES)
+  _one_of('dtype', c.dtype, DTYPES)
+  _one_of('resample', c.resample, resample.FORMS)
+  _one_of('spectral_gradient', c.spectral_gradient, spectral.GRADIENTS)
+  _one_of('attention_formula', c.attention_formula, attention.FORMULAS)
+  for key, value in flatten(c).items():
+    name = key.rsplit('.')[-1]
+    if name in _POSITIVE and value is not None and not value > 0:
+      raise ValueError(
+        f'{key}={value!r} must be positive; set --config.{key}'
+      )
+    if name in ('decay', 'bn_decay', 'b1', 'b2') and not 0 <= value < 1:
+      raise ValueError(f'{key}={value!r} must be in [0, 1); set --config.{key}')
+
+
+def check(c, num_devices, num_processes=1):
+  """Checks that the values of a config go together on this mesh.
+
+  Args:
+    c: a `Config`, with `num_classes` filled in.
+    num_devices: of the mesh.
+    num_processes: of the run.
+
+  Raises:
+    ValueError: naming the values and the key to change.
+  """
+  part = c.num_microbatches * num_devices
+  if c.batch_size % part:
+    raise ValueError(
+      f'batch_size {c.batch_size} must be a multiple of {part} = '
+      f'{c.num_microbatches} microbatches x {num_devices} devices; '
+      'set --config.batch_size'
+    )
+  if c.batch_size % num_processes:
+    raise ValueError(
+      f'batch_size {c.batch_size} must be a multiple of {num_processes} '
+      'processes; set --config.batch_size'
+    )
+  size = c.generator.bn_group_size
+  if size is not None:
+    images = c.batch_size // c.num_microbatches
+    if images % size:
+      raise ValueError(
+        f'{images} images a microbatch must be a multiple of bn_group_size '
+        f'{size}; set --config.generator.bn_group_size'
+      )
+    groups = images // size
+    if groups % num_devices and num_devices % groups:
+      raise ValueError(
+        f'{groups} batch-norm groups cannot be aligned with {num_devices} '
+        'devices: one must divide the other; '
+        'set --config.generator.bn_group_size'
+      )
+  _check_places(c)
+
+
+def _check_places(c):
+  """Attention and residual blocks must sit at maps that the networks have."""
+  up = {4 * 2**i: m for i, m in enumerate(generator.MULTIPLIERS[c.image_size])}
+  del up[4]  # Blocks follow the first enlargement.
+  widths, num_down = discriminator.MULTIPLIERS[c.image_size]
+  down = {c.image_size // 2 ** (i + 1): widths[i] for i in range(num_down)}
+  for network, maps in ('generator', up), ('discriminator', down):
+    section = getattr(c, network)
+    for kind in ('attention', 'residual'):
+      for place in getattr(section, kind):
+        key = f'{network}.{kind}'
+        if place not in maps:
+          raise ValueError(
+            f'{key}={getattr(section, kind)} names the resolution {place}; '
+            f'at image_size {c.image_size} the {network} has '
+            f'{sorted(maps)}; set --config.{key}'
+          )
+        if maps[place] * section.ch < 8:
+          raise ValueError(
+            f'{key} at {place} needs 8 channels there, '
+            f'{network}.ch={section.ch} gives {maps[place] * section.ch}; '
+            f'set --config.{network}.ch'
+          )

@@ -1,0 +1,105 @@
+"""NHWC convolution whose gradients are fast on every platform.
+
+XLA's CPU backend computes the gradient of a small kernel as a convolution with
+a window of the size of the image, at a tenth of the speed of the forward pass
+(6 against 79 GFLOP/s for 64 channels at 32x32, two cores of an AMD EPYC, jax
+0.10.2). There the same sums are written as matrix products. Accelerators keep
+XLA's own gradient, which they compile well.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+_DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv(x, kernel, stride, padding):
+  return jax.lax.conv_general_dilated(
+    x, kernel, (stride, stride), padding, dimension_numbers=_DIMENSIONS
+  )
+
+
+def conv(x, kernel, *, stride=1, padding=None):
+  """Convolves images with a square kernel.
+
+  Args:
+    x: [B, H, W, I].
+    kernel: [k, k, I, O], cast to x's dtype.
+    stride: of both axes; must divide k.
+    padding: ((top, bottom), (left, right)) zeros; None keeps H and W.
+
+  Returns:
+    [B, H', W', O] in x's dtype.
+  """
+  if padding is None:
+    padding = ((kernel.shape[0] // 2,) * 2,) * 2
+  return _conv(x, kernel.astype(x.dtype), stride, padding)
+
+
+def _forward(x, kernel, stride, padding):
+  return _conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride, padding, residuals, g):
+  x, kernel = residuals
+  plain = functools.partial(
+    jax.lax.conv_general_dilated,
+    window_strides=(stride, stride),
+    padding=padding,
+    dimension_numbers=_DIMENSIONS,
+  )
+
+  def by_xla(x, g):
+    return jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0]
+
+  (x_grad,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(g)
+  by_products = functools.partial(
+    _kernel_gradient, size=kernel.shape[0], stride=stride, padding=padding
+  )
+  kernel_grad = jax.lax.platform_dependent(
+    x, g, cpu=by_products, default=by_xla
+  )
+  return x_grad, kernel_grad
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x, g, *, size, stride, padding):
+  """Sums over images and pixels of x (shifted by a tap) times g, as products.
+
+  Tap (r, c) of a strided convolution sees the pixels of one phase of x, so a
+  stride s falls apart into s*s gradients of stride 1.
+  """
+  x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+  if stride == 1:
+    return _taps(x, g, size)
+  phases = [
+    [_taps(x[:, r::stride, c::stride], g, size // stride) for c in range(stride)]
+    for r in range(stride)
+  ]
+  taps = jnp.stack([jnp.stack(row) for row in phases])  # [s, s, k/s, k/s, I, O]
+  taps = taps.transpose(2, 0, 3, 1, 4, 5)
+  return taps.reshape(size, size, *taps.shape[4:])
+
+
+def _taps(x, g, size):
+  """[k, k, I, O] of padded x [B, h+k-1, w+k-1, I] and g [B, h, w, O]."""
+  _, h, w, features = g.shape
+  # One product a kernel row: its taps lie side by side in the columns of g.
+  columns = jnp.concatenate(
+    [
+      jnp.pad(g, ((0, 0), (0, 0), (c, size - 1 - c), (0, 0)))
+      for c in range(size)
+    ],
+    -1,
+  )
+  x = x[:, : h + size - 1, : w + size - 1]
+  rows = [
+    jnp.einsum('bhwi,bhwo->io', x[:, r : r + h], columns) for r in range(size)
+  ]
+  taps = jnp.stack(rows).reshape(size, x.shape[-1], size, features)
+  return taps.transpose(0, 2, 1, 3)

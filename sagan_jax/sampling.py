@@ -1,0 +1,137 @@
+"""Images from a generator: batches that do not depend on how they are cut.
+
+Image i is made from `fold_in(key, i)`, so that a set of images is the same for
+any batch size and any mesh.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+
+class Sampler:
+  """Two compiled programs around a generator, for batches of one size.
+
+  Args:
+    gan: a `Gan`.
+    batch_size: images a call; a multiple of the devices of its mesh.
+  """
+
+  def __init__(self, gan, batch_size):
+    self.batch_size = batch_size
+    self._gan = gan
+    # With decay zero the running moments become those of the one batch.
+    moments_of = gan.generator.clone(bn_decay=0.0, bn_group_size=None)
+    place = functools.partial(_constrain, gan.batch_sharding)
+
+    @jax.jit
+    def moments(params, stats, key):
+      z_key, label_key = jax.random.split(key)
+      z = jax.random.normal(z_key, (batch_size, gan.latent_dim))
+      label = jax.random.randint(label_key, (batch_size,), 0, gan.num_classes)
+      _, new = moments_of.apply(
+        {'params': params, **stats},
+        *place((z, label)),
+        train=True,
+        mutable=['batch_stats'],
+      )
+      return new['batch_stats']
+
+    @jax.jit
+    def generate(params, stats, key, index, label):
+      keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+      z = jax.vmap(lambda k: jax.random.normal(k, (gan.latent_dim,)))(keys)
+      images = gan.generator.apply(
+        {'params': params, **stats}, *place((z, label)), train=False
+      )
+      return to_uint8(images)
+
+    self._moments = moments
+    self._generate = generate
+
+  def standing_stats(self, params, stats, key, num_batches):
+    """Statistics with batch-norm moments recomputed for these parameters.
+
+    The moments of `num_batches` batches of uniform labels are pooled: their
+    mean, and their mean variance plus the variance of the means.
+
+    Args:
+      params: of the generator, raw or averaged.
+      stats: its collections; `spectral` is used, `batch_stats` is replaced.
+      key: of the latents.
+      num_batches: how many.
+
+    Returns:
+      `stats` with new `batch_stats`.
+    """
+    batches = [
+      self._moments(params, stats, jax.random.fold_in(key, i))
+      for i in range(num_batches)
+    ]
+    batches = jax.tree.map(lambda *x: jnp.stack(x), *batches)
+    return {**stats, 'batch_stats': _pool(batches)}
+
+  def generate(self, params, stats, key, labels, start=0):
+    """Makes images start, start + 1, ... with running statistics.
+
+    Args:
+      params: of the generator.
+      stats: its collections.
+      key: of the set of images.
+      labels: int [n], any n >= 1.
+      start: index of the first image.
+
+    Returns:
+      uint8 NumPy array [n, H, W, 3].
+    """
+    images = []
+    for first in range(0, len(labels), self.batch_size):
+      part = np.asarray(labels[first : first + self.batch_size], np.int32)
+      index = start + first + np.arange(self.batch_size, dtype=np.uint32)
+      label = np.zeros(self.batch_size, np.int32)
+      label[: len(part)] = part
+      made = self._generate(params, stats, key, index, label)
+      images.append(np.asarray(made)[: len(part)])
+    return np.concatenate(images)
+
+
+def to_uint8(images):
+  """[-1, 1] to 0..255, truncated as in sngan_projection evaluation.py."""
+  return jnp.clip(images * 127.5 + 127.5, 0, 255).astype(jnp.uint8)
+
+
+def grid(images, columns):
+  """Tiles uint8 [n, H, W, 3] row by row into one image with thin gaps."""
+  n, h, w, _ = images.shape
+  rows = math.ceil(n / columns)
+  gap = max(1, h // 32)
+  sheet = np.full(
+    (rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8
+  )
+  for i, image in enumerate(images):
+    top, left = i // columns * (h + gap), i % columns * (w + gap)
+    sheet[top : top + h, left : left + w] = image
+  return sheet
+
+
+def save_png(path, image):
+  """Writes uint8 [H, W, 3] as PNG."""
+  Image.fromarray(image).save(path)
+
+
+def _pool(batches):
+  """Pools moments stacked along axis 0, layer by layer."""
+  if 'mean' in batches:
+    mean, var = batches['mean'], batches['var']
+    return {'mean': mean.mean(0), 'var': var.mean(0) + mean.var(0)}
+  return {name: _pool(layer) for name, layer in batches.items()}
+
+
+def _constrain(sharding, arrays):
+  if sharding is None:
+    return arrays
+  return jax.lax.with_sharding_constraint(arrays, sharding)
