@@ -1,4 +1,4 @@
-"""Tests of folding, of the name tables, and of the refusal of other networks."""
+"""Tests of folding, the name tables, and the refusal of other networks."""
 
 import jax
 import numpy as np
@@ -80,7 +80,9 @@ def test_frozen_graph_obeys_its_batch_norm_attributes(state):
 def test_missing_entries_are_named(state):
   short = dict(state)
   del short['Mixed_6c.branch7x7_2.bn.bias']
-  with pytest.raises(ValueError, match='Mixed_6c.branch7x7_2.bn.bias is missing'):
+  with pytest.raises(
+    ValueError, match='Mixed_6c.branch7x7_2.bn.bias is missing'
+  ):
     convert.from_state_dict(short)
   with pytest.raises(ValueError, match='conv/batchnorm is missing among 0'):
     convert.from_frozen_graph({}, {})
@@ -101,7 +103,9 @@ def test_a_network_of_other_shapes_is_refused(state):
 def test_flat_arrays_round_trip_and_are_checked():
   shapes = inception.param_shapes(('64',))
   params = {
-    layer: {leaf: np.full(shape, 0.5, np.float32) for leaf, shape in leaves.items()}
+    layer: {
+      leaf: np.full(shape, 0.5, np.float32) for leaf, shape in leaves.items()
+    }
     for layer, leaves in shapes.items()
   }
   flat = convert.to_flat(params)
@@ -110,7 +114,9 @@ def test_flat_arrays_round_trip_and_are_checked():
     np.testing.assert_array_equal, convert.from_flat(flat, ('64',)), params
   )
   flat['conv_9/bias'] = flat.pop('conv_2/bias')
-  with pytest.raises(ValueError, match='conv_2/bias is missing; conv_9/bias is not'):
+  with pytest.raises(
+    ValueError, match='conv_2/bias is missing; conv_9/bias is not'
+  ):
     convert.from_flat(flat, ('64',))
   with pytest.raises(ValueError, match='and [0-9]+ more'):
     convert.from_flat({}, ('64',))

@@ -57,7 +57,9 @@ def test_a_given_path_is_returned_without_a_look_elsewhere(tmp_path):
 
 
 def test_a_given_path_that_is_missing_is_an_error(tmp_path):
-  with pytest.raises(FileNotFoundError, match='at .*mine.pth; set --config.eval'):
+  with pytest.raises(
+    FileNotFoundError, match='at .*mine.pth; set --config.eval'
+  ):
     download.find_or_download(tmp_path / 'mine.pth', tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Random Inception weights and hand-written torch files for evaluation tests."""
+"""Random Inception weights and hand-written torch files for tests."""
 
 import io
 import pickle
@@ -27,7 +27,9 @@ def random_state_dict(seed=0):
   state = {}
   for node, layer in convert.TORCH_LAYERS.items():
     h, w, i, o = shapes[node]['kernel']
-    state[f'{layer}.conv.weight'] = normal((o, i, h, w), (2 / (h * w * i)) ** 0.5)
+    state[f'{layer}.conv.weight'] = normal(
+      (o, i, h, w), (2 / (h * w * i)) ** 0.5
+    )
     state[f'{layer}.bn.weight'] = 1 + normal((o,), 0.1)
     state[f'{layer}.bn.bias'] = normal((o,), 0.1)
     state[f'{layer}.bn.running_mean'] = normal((o,), 0.1)
@@ -78,9 +80,9 @@ def pickle_state_dict(state, persistent_id=None, rebuild=None):
   """Pickles a state-dict as torch does, without torch.
 
   Args:
-    state: dict of name -> float32 or int64 array; storage keys are '0', '1', ...
-    persistent_id: replaces the opcodes of every storage reference.
-    rebuild: replaces the function that makes tensors, e.g. 'posix.system'.
+    state: dict of name -> float32 or int64 array; storage keys are '0', '1',
+    ... persistent_id: replaces the opcodes of every storage reference. rebuild:
+    replaces the function that makes tensors, e.g. 'posix.system'.
   """
   out = io.BytesIO()
   out.write(b'\x80\x02' + _global('collections.OrderedDict') + b')R(')
@@ -90,7 +92,9 @@ def pickle_state_dict(state, persistent_id=None, rebuild=None):
     reference += _opcodes(str(key)) + _opcodes('cpu') + _opcodes(array.size)
     reference += b't'
     strides = tuple(s // array.itemsize for s in array.strides)
-    out.write(_opcodes(name) + _global(rebuild or 'torch._utils._rebuild_tensor_v2'))
+    out.write(
+      _opcodes(name) + _global(rebuild or 'torch._utils._rebuild_tensor_v2')
+    )
     out.write(b'(' + (persistent_id or reference) + b'Q' + _opcodes(0))
     out.write(_opcodes(array.shape) + _opcodes(strides) + b'\x89')
     out.write(_global('collections.OrderedDict') + b')RtR')

@@ -158,7 +158,9 @@ def test_average_pool_does_not_count_its_padding():
 
 def test_pool_kinds_of_the_last_blocks():
   pools = {
-    stage: [op.kind for b in branches for op in b if isinstance(op, inception.Pool)]
+    stage: [
+      op.kind for b in branches for op in b if isinstance(op, inception.Pool)
+    ]
     for stage, branches in inception.STAGES.items()
   }
   assert pools['mixed_9'] == ['avg'] and pools['mixed_10'] == ['max']
@@ -169,5 +171,7 @@ def test_logits_differ_by_the_bias():
   bias = np.arange(1008, dtype=np.float32)
   params = {'kernel': np.full((2048, 1008), 0.5, np.float32), 'bias': bias}
   out = inception._Softmax().apply({'params': params}, jnp.ones((1, 2048)))
-  np.testing.assert_array_equal(out['logits_unbiased'], np.full((1, 1008), 1024.0))
+  np.testing.assert_array_equal(
+    out['logits_unbiased'], np.full((1, 1008), 1024.0)
+  )
   np.testing.assert_array_equal(out['logits'][0], 1024.0 + bias)

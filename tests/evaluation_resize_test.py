@@ -16,7 +16,10 @@ def _tf_resize(images):
   tf = pytest.importorskip('tensorflow', reason='compares with the TF kernel')
   # The kernel itself; the Python wrapper around it warns on every call.
   return tf.raw_ops.ResizeBilinear(
-    images=images, size=(299, 299), align_corners=False, half_pixel_centers=False
+    images=images,
+    size=(299, 299),
+    align_corners=False,
+    half_pixel_centers=False,
   ).numpy()
 
 

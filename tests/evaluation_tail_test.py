@@ -132,7 +132,9 @@ def test_every_tap_equals_the_torch_network():
   expected = _TorchNet(state)(x)
   network = inception.Inception(tuple(inception.TAPS))
   params = convert.from_state_dict(state)
-  ours = jax.jit(lambda params, x: network.apply({'params': params}, x))(params, x)
+  ours = jax.jit(lambda params, x: network.apply({'params': params}, x))(
+    params, x
+  )
   assert set(ours) == set(expected)
   for tap, value in expected.items():
     # Both images must differ in every tap, or agreement would prove little.

@@ -56,7 +56,9 @@ def test_reads_files_of_torch_itself(tmp_path, layout):
 def test_a_hostile_file_is_refused_and_not_run(tmp_path, layout):
   path, mark = tmp_path / 'w.pth', tmp_path / 'run'
   command = f'touch {mark}'
-  attack = b'\x80\x02cposix\nsystem\n(' + pickle.dumps(command, 2)[2:-1] + b'tR.'
+  attack = (
+    b'\x80\x02cposix\nsystem\n(' + pickle.dumps(command, 2)[2:-1] + b'tR.'
+  )
   WRITERS[layout](path, {}, data=attack)
   with pytest.raises(torch_file.TorchFileError, match='wants posix.system'):
     torch_file.read_state_dict(path)
@@ -138,7 +140,9 @@ def test_big_endian_files_are_refused(tmp_path):
 def test_a_legacy_file_without_a_storage_is_refused(tmp_path):
   path, state = tmp_path / 'w.pth', _state()
   fakes.write_torch_legacy(path, state, keys=['0', '1'])
-  with pytest.raises(torch_file.TorchFileError, match="no data for storage '2'"):
+  with pytest.raises(
+    torch_file.TorchFileError, match="no data for storage '2'"
+  ):
     torch_file.read_state_dict(path)
 
 

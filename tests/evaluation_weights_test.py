@@ -33,7 +33,11 @@ def test_known_digests_are_the_published_ones():
   assert torch.filename.endswith(f'-{torch.sha256}.pth')
   graph = by_name['classify_image_graph_def.pb']
   assert graph.sha256.startswith('009d6814d1bc') and len(graph.sha256) == 64
-  assert [known.partial for known in weights.KNOWN_FILES] == [False, False, True]
+  assert [known.partial for known in weights.KNOWN_FILES] == [
+    False,
+    False,
+    True,
+  ]
 
 
 def test_loads_a_state_dict(tmp_path, state):

@@ -1,9 +1,9 @@
 """Converts published Inception weights to the parameter tree of `inception`.
 
 Batch norm is folded in float64 and stored in float32:
-`kernel' = kernel * s`, `bias' = beta - mean * s`, `s = gamma / sqrt(var + eps)`.
-The result is checked against the network's own names and shapes, so that a file
-of another network cannot pass.
+`kernel' = kernel * s`, `bias' = beta - mean * s`, `s = gamma / sqrt(var +
+eps)`. The result is checked against the network's own names and shapes, so that
+a file of another network cannot pass.
 """
 
 import numpy as np

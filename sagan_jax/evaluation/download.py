@@ -1,7 +1,7 @@
-"""Finds the Inception weights on disk, or downloads them where that is possible.
+"""Finds the Inception weights on disk, or downloads them.
 
-A file is written under a temporary name, checked by SHA-256 and then renamed, so
-that an interrupted download or two processes at once leave no broken file.
+A file is written under a temporary name, checked by SHA-256 and then renamed,
+so that an interrupted download or two processes at once leave no broken file.
 """
 
 import http.client
@@ -55,8 +55,8 @@ def find_or_download(
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
       raise FileNotFoundError(
-        f'no Inception weights at {path}; set {weights.PATH_KEY} to an existing '
-        'file, or to None to look in the cache and download'
+        f'no Inception weights at {path}; set {weights.PATH_KEY} to a file '
+        'that exists, or to None to look in the cache and download'
       )
     return path
   cache_dir = pathlib.Path(cache_dir).expanduser()
@@ -74,8 +74,8 @@ def find_or_download(
   raise FileNotFoundError(
     'no Inception weights: none in the cache, and no download worked. Tried '
     f'{"; ".join(failures) or "no address"}. On a machine with a network, get '
-    f'one of these files and put it into {cache_dir}, or set {weights.PATH_KEY} '
-    'to it'
+    f'one of these files and put it into {cache_dir}, or set '
+    f'{weights.PATH_KEY} to it'
   )
 
 

@@ -31,8 +31,8 @@ _RANDOM_KERNEL = 4  # px, with stride 2: every pixel is seen equally often
 class Extractor:
   """A feature network with its identity.
 
-  `extractor(images)` is `extractor.apply(extractor.params, images)`: jit it with
-  `params` as an argument, or every program carries its own copy of them.
+  `extractor(images)` is `extractor.apply(extractor.params, images)`: jit it
+  with `params` as an argument, or every program carries its own copy of them.
   """
 
   name: str  # for the protocol card, e.g. 'inception-2015-12-05'
@@ -107,8 +107,10 @@ def inception_extractor(params, card, taps=None, dtype=jnp.float32):
       f'the Inception dtype is float32 or bfloat16, not {jnp.dtype(dtype).name}'
     )
   if taps is None:
-    taps = ('768', 'spatial') if card.partial else (
-      '2048', 'spatial', 'logits_unbiased'
+    taps = (
+      ('768', 'spatial')
+      if card.partial
+      else ('2048', 'spatial', 'logits_unbiased')
     )
   taps = tuple(taps)
   needed = inception.param_shapes(taps)
@@ -143,7 +145,8 @@ def random_conv_extractor(seed=0):
   for tests and first runs. Its metrics are `fid_random` and so on.
 
   Args:
-    seed: of the weights. NumPy's `RandomState` stream is frozen, so a seed means
+    seed: of the weights. NumPy's `RandomState` stream is frozen, so a seed
+    means
       the same network in every version.
 
   Returns:
@@ -176,7 +179,8 @@ def callable_extractor(function, *, name, digest, dims, resize_text='none'):
   """Wraps any function of images as an extractor with the tap 'features'.
 
   Args:
-    function: uint8 [B, H, W, 3] -> float [B, dims]; jax-traceable if it is to be
+    function: uint8 [B, H, W, 3] -> float [B, dims]; jax-traceable if it is to
+    be
       jitted.
     name: of the features; metrics become `fid_<name>`.
     digest: what identifies the function's weights.

@@ -45,7 +45,10 @@ def read_frozen_graph(path):
       ) from e
   constants, batch_norms = {}, {}
   for node in graph.node:
-    if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum:
+    if (
+      node.op == 'Const'
+      and node.attr['dtype'].type == tf.float32.as_datatype_enum
+    ):
       constants[node.name] = np.asarray(
         tf.make_ndarray(node.attr['value'].tensor), np.float32
       )

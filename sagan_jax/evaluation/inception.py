@@ -1,14 +1,15 @@
 """The Inception network of 2015-12-05, on which FID, IS and KID are defined.
 
-This is the graph of `classify_image_graph_def.pb`, not the Inception v3 of later
-model zoos: 3x3 average pools do not count their padding, the pool branch of
-mixed_10 is a max pool, batch norm has epsilon 1e-3 and no gamma, and there are
-1008 outputs. Batch norm is folded into each convolution when weights are
+This is the graph of `classify_image_graph_def.pb`, not the Inception v3 of
+later model zoos: 3x3 average pools do not count their padding, the pool branch
+of mixed_10 is a max pool, batch norm has epsilon 1e-3 and no gamma, and there
+are 1008 outputs. Batch norm is folded into each convolution when weights are
 loaded (`convert`), so a layer is `relu(conv(x) + bias)`.
 
 Parameters are one flat tree named after the nodes of that graph:
-`{'mixed_4/tower_1/conv_2': {'kernel': HWIO, 'bias': [O]}, ..., 'softmax': ...}`.
-The wiring is the table `STAGES`; names and shapes are written nowhere else.
+`{'mixed_4/tower_1/conv_2': {'kernel': HWIO, 'bias': [O]}, ..., 'softmax':
+...}`. The wiring is the table `STAGES`; names and shapes are written nowhere
+else.
 """
 
 import functools
@@ -123,9 +124,7 @@ STAGES = {
   'mixed_2': _block_35('mixed_2', 64),
   'mixed_3': (
     _chain('mixed_3', (384, (3, 3), 2, 'VALID')),
-    _chain(
-      'mixed_3/tower', (64,), (96, (3, 3)), (96, (3, 3), 2, 'VALID')
-    ),
+    _chain('mixed_3/tower', (64,), (96, (3, 3)), (96, (3, 3), 2, 'VALID')),
     (_REDUCE,),
   ),
   'mixed_4': _block_17('mixed_4', 128),
@@ -289,6 +288,4 @@ def _pool(x, op):
   window, strides = (3, 3), (op.stride, op.stride)
   if op.kind == 'max':
     return nn.max_pool(x, window, strides, op.padding)
-  return nn.avg_pool(
-    x, window, strides, op.padding, count_include_pad=False
-  )
+  return nn.avg_pool(x, window, strides, op.padding, count_include_pad=False)

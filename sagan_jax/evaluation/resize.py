@@ -3,9 +3,9 @@
 A score moves with the resize (half-pixel sampling alone moves FID-768 by
 0.03), so both functions are bit-exact by construction, also inside `jax.jit`:
 every product that feeds an addition passes through a clamp which cannot change
-its value. XLA may contract `a * b + c` into one fused multiply-add, which rounds
-once instead of twice and differs in the last bit; with the clamp between them
-there is nothing to contract.
+its value. XLA may contract `a * b + c` into one fused multiply-add, which
+rounds once instead of twice and differs in the last bit; with the clamp between
+them there is nothing to contract.
 """
 
 import jax
@@ -103,7 +103,7 @@ def check_uint8_images(images):
 
 
 def _sample_points(in_size, out_size):
-  """Returns the TF1 (lower, upper, weight) of each output pixel, as constants."""
+  """Returns the (lower, upper, weight) of each output pixel, as constants."""
   # float32 throughout, as in TensorFlow's kernel: float64 moves the floor.
   scale = np.float32(in_size) / np.float32(out_size)
   source = np.arange(out_size, dtype=np.float32) * scale

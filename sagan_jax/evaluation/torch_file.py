@@ -73,7 +73,7 @@ def read_state_dict(path):
 class _Tensor:
   """A tensor whose storage may come later in the file."""
 
-  def __init__(self, storage, offset, size, stride, *unused_rest):
+  def __init__(self, storage, offset, size, stride, *_):
     self._storage = storage
     self._layout = (offset, tuple(size), tuple(stride))
 
@@ -83,8 +83,8 @@ class _Tensor:
     if data is None:
       raise TorchFileError(f'has no data for storage {self._storage.key!r}')
     extent = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    in_bounds = (
-      min((offset, *size, *stride)) >= 0 and offset + extent < len(data)
+    in_bounds = min((offset, *size, *stride)) >= 0 and offset + extent < len(
+      data
     )
     if 0 in size:
       return np.zeros(size, data.dtype)

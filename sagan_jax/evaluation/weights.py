@@ -1,9 +1,9 @@
 """Loads Inception weights, checked by digest, with a card of what they are.
 
-Three files are known: the two published forms of the whole network, and a partial
-one up to mixed_8. A file is recognised by its SHA-256, never by its name, and
-one that is not known is refused: a score from unknown weights means nothing.
-`download` gets the file; nothing here needs a network.
+Three files are known: the two published forms of the whole network, and a
+partial one up to mixed_8. A file is recognised by its SHA-256, never by its
+name, and one that is not known is refused: a score from unknown weights means
+nothing. `download` gets the file; nothing here needs a network.
 """
 
 import contextlib
@@ -32,7 +32,9 @@ class WeightsFile:
   reader: str  # 'torch', 'graph' or 'arrays'
   num_bytes: int | None = None
   url: str | None = None
-  archive_member: str | None = None  # of the .tgz at `url`; None: the file itself
+  archive_member: str | None = (
+    None  # of the .tgz at `url`; None: the file itself
+  )
   name: str = _FULL_NAME
   partial: bool = False  # ends at mixed_8: no 2048, no logits
 
@@ -142,7 +144,8 @@ def identify(path, known_files=KNOWN_FILES):
   accepted = ', '.join(f'{k.filename} ({k.sha256[:8]}...)' for k in known_files)
   raise ValueError(
     f'{path} has SHA-256 {sha256}, which is no known Inception file: it is '
-    f'damaged, cut short or another network. Accepted: {accepted}; set {PATH_KEY}'
+    f'damaged, cut short or another network. Accepted: {accepted}; '
+    f'set {PATH_KEY}'
   )
 
 
