@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sagan_jax import data
-from sagan_jax.data import array, source
+from sagan_jax.data import array, indexed
 
 NUM_EXAMPLES = 23
 
@@ -128,7 +128,7 @@ def test_batches_may_be_written_to(src):
 def test_epoch_order_is_pinned():
   # Sorting raw Philox output must give this on every version of NumPy.
   np.testing.assert_array_equal(
-    source.epoch_order(3, 1, 10), [5, 8, 9, 6, 3, 7, 0, 1, 2, 4]
+    indexed.epoch_order(3, 1, 10), [5, 8, 9, 6, 3, 7, 0, 1, 2, 4]
   )
 
 

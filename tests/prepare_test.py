@@ -1,9 +1,6 @@
-"""Tests of writing prepared directories."""
+"""Tests of the command that prepares data sets."""
 
-import json
 import lzma
-import os
-import signal
 import subprocess
 import sys
 
@@ -101,157 +98,12 @@ def test_of_cifar10(shared_data, tmp_path):
   )
 
 
-@pytest.mark.parametrize('record_secs', [0, 1000])
-def test_goes_on_after_kill_9(tmp_path, record_secs, capsys):
-  # Killed while it reads the third batch: with the first two recorded, or not.
-  code = f"""
-import os, signal
-from sagan_jax import prepare
-from sagan_jax.data import shapes
-prepare._RECORD_SECS = {record_secs}
-gather, calls = shapes.ShapesSource._gather, []
-def killed(self, index):
-  calls.append(index)
-  if len(calls) == 3:
-    os.kill(os.getpid(), signal.SIGKILL)
-  return gather(self, index)
-shapes.ShapesSource._gather = killed
-prepare.main(['--source=shapes', '--image_size=8', '--num_examples={COUNT}',
-              '--output={tmp_path}/out'])
-"""
-  process = subprocess.run([sys.executable, '-c', code], capture_output=True)
-  assert process.returncode == -signal.SIGKILL, process.stderr
-  done = json.loads((tmp_path / 'out' / 'progress.json').read_text())['done']
-  assert done == (512 if record_secs == 0 else 0)
-  with pytest.raises(ValueError, match='out. is not a prepared data set'):
-    data.make_source(f'array:{tmp_path}/out', image_size=8)
-  capsys.readouterr()
-  shapes(tmp_path / 'out')
-  shown = capsys.readouterr().err
-  assert f'{done}/{COUNT}' in shown  # Where the bar begins.
-  shapes(tmp_path / 'straight')
-  assert contents(tmp_path / 'out') == contents(tmp_path / 'straight')
-
-
-@pytest.mark.parametrize(
-  'left', ['nothing', 'progress.json.tmp', 'header', 'more', 'dataset.json']
-)
-def test_goes_on_from_every_point(tmp_path, left):
-  shapes(tmp_path / 'straight')
-  output = tmp_path / 'out'
-  output.mkdir()
-  drawn = data.make_source('shapes', image_size=8, num_examples=COUNT)
-  request = {
-    'format_version': 1,
-    'source_fingerprint': drawn.fingerprint,
-    'split': 'train',
-    'num_examples': COUNT,
-    'image_size': 8,
-  }
-  whole = contents(tmp_path / 'straight')
-  progress = output / 'progress.json'
-  if left == 'progress.json.tmp':
-    (output / 'progress.json.tmp').write_text('{"for')
-  if left == 'header':
-    progress.write_text(json.dumps({**request, 'done': 0}))
-    (output / 'images.npy').write_bytes(whole['images.npy'][:50])
-  if left in ('more', 'dataset.json'):
-    progress.write_text(json.dumps({**request, 'done': 300}))
-    for name in ('images.npy', 'labels.npy'):
-      (output / name).write_bytes(whole[name])
-  if left == 'more':
-    # Rows after the last record may be half written.
-    row = 128 + 8 * 8 * 3 * 300
-    damaged = whole['images.npy'][:row] + bytes(12345)
-    (output / 'images.npy').write_bytes(damaged)
-  if left == 'dataset.json':
-    (output / 'dataset.json').write_bytes(whole['dataset.json'])
-  shapes(output)
-  assert contents(output) == whole
-
-
-def test_a_finished_directory_is_left_alone(tmp_path, monkeypatch):
-  shapes(tmp_path / 'out')
-  before = (tmp_path / 'out' / 'images.npy').stat().st_mtime_ns
-  monkeypatch.setattr(prepare, '_write_examples', None)
-  shapes(tmp_path / 'out')
-  assert (tmp_path / 'out' / 'images.npy').stat().st_mtime_ns == before
-
-
 def refused(capsys, *args):
   """Returns the error text of a run that must fail."""
   with pytest.raises(SystemExit) as e:
     run(*args)
   assert e.value.code in (1, 2)
   return capsys.readouterr().err
-
-
-def test_other_contents_are_never_overwritten(tmp_path, capsys):
-  output = tmp_path / 'out'
-  args = ['--source=shapes', '--image_size=8', f'--output={output}']
-  output.mkdir()
-  (output / 'thesis.tex').write_text('precious')
-  text = refused(capsys, *args)
-  assert "out' holds 'thesis.tex', which is not of a preparation" in text
-  (output / 'thesis.tex').unlink()
-  for foreign in ('of another program', '[]', '{"percent": 3}'):
-    (output / 'progress.json').write_text(foreign)
-    text = refused(capsys, *args)
-    assert "holds 'progress.json', which is not of a preparation" in text
-  (output / 'progress.json').unlink()
-  shapes(output)
-  before = contents(output)
-  text = refused(capsys, *args, '--num_examples=7')
-  assert 'holds a data set with source_fingerprint' in text
-  assert 'num_examples 1000 instead of 7' in text
-  assert contents(output) == before
-  (output / 'dataset.json').unlink()
-  (output / 'progress.json').write_text('{"done": 3, "split": "test"}')
-  text = refused(capsys, *args, '--num_examples=7')
-  assert 'an unfinished preparation with' in text
-  assert "split 'test' instead of 'train'" in text
-
-
-def test_a_file_that_lost_its_end_is_refused(tmp_path):
-  output = tmp_path / 'out'
-  shapes(output)
-  info = json.loads((output / 'dataset.json').read_text())
-  (output / 'dataset.json').unlink()
-  drawn = data.make_source('shapes', image_size=8, num_examples=COUNT)
-  progress = {
-    key: info[key]
-    for key in (
-      'format_version',
-      'source_fingerprint',
-      'split',
-      'num_examples',
-      'image_size',
-    )
-  }
-  (output / 'progress.json').write_text(json.dumps({**progress, 'done': 900}))
-  os.truncate(output / 'images.npy', 128 + 8 * 8 * 3 * 800)
-  with pytest.raises(ValueError, match='images.npy is shorter than progress'):
-    prepare.prepare(drawn, output, split='train')
-
-
-def test_a_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
-  usage = prepare.shutil.disk_usage(tmp_path)._replace(free=10_000)
-  monkeypatch.setattr(prepare.shutil, 'disk_usage', lambda _: usage)
-  src = data.make_source('shapes', image_size=8)
-  with pytest.raises(ValueError, match='bytes more, its disk has 10,000 free'):
-    prepare.prepare(src, tmp_path / 'out', split='train')
-
-
-def test_a_source_that_ends_early_is_refused(tmp_path):
-  src = data.make_source('shapes', image_size=8, num_examples=30)
-  src.num_examples = 40
-  src.examples = data.make_source(
-    'shapes', image_size=8, num_examples=30
-  ).examples
-  with pytest.raises(
-    ValueError, match="'shapes' ended after 30 of 40 examples"
-  ):
-    prepare.prepare(src, tmp_path / 'out', split='train')
 
 
 def test_verify_reports_damage(tmp_path, capsys):
@@ -291,15 +143,6 @@ def test_verify_reports_damage(tmp_path, capsys):
 )
 def test_wrong_command_lines_are_refused(args, text, capsys):
   assert text in refused(capsys, *args)
-
-
-@pytest.mark.parametrize('count', [0, 31])
-def test_impossible_counts_are_refused(tmp_path, count):
-  src = data.make_source('shapes', image_size=8, num_examples=30)
-  with pytest.raises(
-    ValueError, match=f'num_examples {count} must be from 1 to the 30'
-  ):
-    prepare.prepare(src, tmp_path, split='train', num_examples=count)
 
 
 def test_needs_no_tensorflow(tmp_path):

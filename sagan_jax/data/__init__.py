@@ -71,23 +71,21 @@ def make_source(
   if kind == 'shapes':
     from sagan_jax.data import shapes
 
-    return shapes.ShapesSource(
+    return shapes.open_source(
       image_size=image_size, split=split, num_examples=num_examples
     )
   if kind == 'array':
     from sagan_jax.data import array
 
-    return array.ArraySource(place, image_size=image_size, split=split)
+    return array.open_source(place, image_size=image_size, split=split)
   if kind == 'folder':
     from sagan_jax.data import folder
 
-    return folder.FolderSource(place, image_size=image_size, split=split)
+    return folder.open_source(place, image_size=image_size, split=split)
   if kind == 'cifar10_binary':
     from sagan_jax.data import cifar10_binary
 
-    return cifar10_binary.Cifar10BinarySource(
-      place, image_size=image_size, split=split
-    )
+    return cifar10_binary.open_source(place, image_size=image_size, split=split)
   from sagan_jax.data import tfds
 
   return tfds.TfdsSource(

@@ -16,11 +16,10 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 
-from sagan_jax.data import source
+from sagan_jax.data import indexed, source
 
 FORMAT_VERSION = 1
 IMAGES_FILE = 'images.npy'
@@ -119,99 +118,61 @@ def sha256(path: str | os.PathLike) -> str:
   return digest.hexdigest()
 
 
-class ArraySource:
-  """A prepared directory as a `source.Source`."""
+def open_source(
+  directory: str | os.PathLike, *, image_size: int, split: str
+) -> indexed.IndexedSource:
+  """Opens a prepared directory; reads the labels, maps the images.
 
-  def __init__(
-    self, directory: str | os.PathLike, *, image_size: int, split: str
-  ):
-    """Opens the directory; reads the labels, maps the images.
+  Args:
+    directory: written by `python -m sagan_jax.prepare`.
+    image_size: the size the directory must hold, pixels.
+    split: the split the directory must hold.
 
-    Args:
-      directory: written by `python -m sagan_jax.prepare`.
-      image_size: the size the directory must hold, pixels.
-      split: the split the directory must hold.
+  Returns:
+    The source.
 
-    Raises:
-      ValueError: if the directory holds another size or split, is not a
-        prepared one, or if its files are missing or damaged.
-    """
-    info = read_info(directory)
-    if info.image_size != image_size:
-      raise ValueError(
-        f'{str(directory)!r} holds images of {info.image_size} pixels, not '
-        f'{image_size}; set --config.image_size={info.image_size} or prepare '
-        f'another directory with --image_size={image_size}'
-      )
-    if info.split != split:
-      raise ValueError(
-        f'{str(directory)!r} holds the split {info.split!r}, not {split!r}; '
-        f'set --config.dataset.split={info.split} or prepare another '
-        f'directory with --split={split}'
-      )
-    self.name = f'array:{directory}'
-    self.num_examples = info.num_examples
-    self.num_classes = len(info.class_names)
-    self.class_names = tuple(info.class_names)
-    self.image_size = image_size
-    self.fingerprint = source.fingerprint(
+  Raises:
+    ValueError: if the directory holds another size or split, is not a prepared
+      one, or if its files are missing or damaged.
+  """
+  info = read_info(directory)
+  if info.image_size != image_size:
+    raise ValueError(
+      f'{str(directory)!r} holds images of {info.image_size} pixels, not '
+      f'{image_size}; set --config.image_size={info.image_size} or prepare '
+      f'another directory with --image_size={image_size}'
+    )
+  if info.split != split:
+    raise ValueError(
+      f'{str(directory)!r} holds the split {info.split!r}, not {split!r}; set '
+      f'--config.dataset.split={info.split} or prepare another directory with '
+      f'--split={split}'
+    )
+  name = f'array:{directory}'
+  directory = pathlib.Path(directory)
+  shape = (info.num_examples, image_size, image_size, 3)
+  images = _open_map(directory / IMAGES_FILE, shape, np.uint8)
+  labels = source.check_labels(
+    _open_map(directory / LABELS_FILE, shape[:1], np.int32),
+    len(info.class_names),
+    where=name,
+  )
+
+  def gather(index):
+    return source.Batch(image=images.take(index, axis=0), label=labels[index])
+
+  return indexed.IndexedSource(
+    lambda indices: map(gather, indices),
+    name=name,
+    num_examples=info.num_examples,
+    class_names=tuple(info.class_names),
+    image_size=image_size,
+    fingerprint=lambda: source.fingerprint(
       images=info.images_sha256,
       labels=info.labels_sha256,
       class_names=info.class_names,
-    )
-    directory = pathlib.Path(directory)
-    shape = (info.num_examples, image_size, image_size, 3)
-    self._images = _open_map(directory / IMAGES_FILE, shape, np.uint8)
-    labels = _open_map(directory / LABELS_FILE, shape[:1], np.int32)
-    self._labels = source.check_labels(
-      np.asarray(labels), self.num_classes, where=self.name
-    )
-
-  def batches(
-    self,
-    *,
-    seed: int,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields shuffled batches without end; see `source.Source.batches`."""
-    return source.indexed_batches(
-      self._gather,
-      self.num_examples,
-      seed=seed,
-      batch_size=batch_size,
-      start=start,
-      process_index=process_index,
-      process_count=process_count,
-    )
-
-  def examples(
-    self,
-    *,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields every example once, in order; see `source.Source.examples`."""
-    indices = source.stored_indices(
-      self.num_examples,
-      batch_size=batch_size,
-      start=start,
-      process_index=process_index,
-      process_count=process_count,
-    )
-    return map(self._gather, indices)
-
-  def _gather(self, index: np.ndarray) -> source.Batch:
-    # `take` on the plain view: indexing a memmap makes a memmap, which is
-    # slower and leaves the batch tied to the file.
-    return source.Batch(
-      image=np.asarray(self._images).take(index, axis=0),
-      label=self._labels[index],
-    )
+    ),
+  )
 
 
 def _open_map(
@@ -231,4 +192,5 @@ def _open_map(
       f'{path} is {array.dtype} {list(array.shape)}, but {INFO_FILE} says '
       f'{np.dtype(dtype)} {list(shape)}; prepare it again'
     )
-  return array
+  # Gathering from a memmap would make memmaps, slower and tied to the file.
+  return np.asarray(array)

@@ -14,7 +14,6 @@ long runs prepare an array directory.
 """
 
 import concurrent.futures
-import functools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from sagan_jax.data import source
+from sagan_jax.data import indexed, source
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 # A few kilobytes of PNG can unfold to gigabytes. ImageNet's largest image has
@@ -34,104 +33,75 @@ _PREPROCESSING = 'centre square, antialiased bilinear, v1'
 _SPLIT_NAMES = ('train', 'test', 'val', 'valid', 'validation')
 
 
-class FolderSource:
-  """A folder of image files as a `source.Source`."""
+def open_source(
+  directory: str | os.PathLike, *, image_size: int, split: str
+) -> indexed.IndexedSource:
+  """Lists the files of a folder; decodes none.
+
+  Args:
+    directory: holds the split's folder, or the class folders.
+    image_size: height and width to resize to, pixels.
+    split: name of the split's folder.
+
+  Returns:
+    The source. Its fingerprint covers the names and sizes of the files, not
+    their contents.
+
+  Raises:
+    ValueError: if a folder is missing or a class has no image.
+  """
+  root = _split_folder(pathlib.Path(directory), split)
+  classes = sorted(e.name for e in os.scandir(root) if e.is_dir())
+  if not classes:
+    raise ValueError(
+      f'{str(root)!r} has no class folders; set '
+      '--config.dataset.name=folder:DIR such that images are '
+      'DIR/<split>/<class>/*.jpg'
+    )
+  files: list[str] = []  # relative to the root.
+  labels = []
+  for label, name in enumerate(classes):
+    found = _list_images(root, name)
+    if not found:
+      raise ValueError(
+        f'class folder {str(root / name)!r} has no image '
+        f'({", ".join(SUFFIXES)}); fill it or remove it'
+      )
+    files += found
+    labels += [label] * len(found)
+  return indexed.IndexedSource(
+    _Decoder(root, files, np.asarray(labels, np.int32), image_size),
+    name=f'folder:{directory}',
+    num_examples=len(files),
+    class_names=tuple(classes),
+    image_size=image_size,
+    fingerprint=lambda: source.fingerprint(
+      files=files,
+      sizes=[os.path.getsize(root / f) for f in files],
+      image_size=image_size,
+      preprocessing=_PREPROCESSING,
+    ),
+  )
+
+
+class _Decoder:
+  """Decodes batches of files in order, in threads: Pillow releases the GIL."""
 
   def __init__(
-    self, directory: str | os.PathLike, *, image_size: int, split: str
+    self,
+    root: pathlib.Path,
+    files: list[str],
+    labels: np.ndarray,
+    image_size: int,
   ):
-    """Lists the files; decodes none.
-
-    Args:
-      directory: holds the split's folder, or the class folders.
-      image_size: height and width to resize to, pixels.
-      split: name of the split's folder.
-
-    Raises:
-      ValueError: if a folder is missing or a class has no image.
-    """
-    root = _split_folder(pathlib.Path(directory), split)
-    classes = sorted(e.name for e in os.scandir(root) if e.is_dir())
-    if not classes:
-      raise ValueError(
-        f'{str(root)!r} has no class folders; set '
-        '--config.dataset.name=folder:DIR such that images are '
-        'DIR/<split>/<class>/*.jpg'
-      )
     self._root = root
-    self._files: list[str] = []  # relative to the root.
-    labels = []
-    for label, name in enumerate(classes):
-      files = _list_images(root, name)
-      if not files:
-        raise ValueError(
-          f'class folder {str(root / name)!r} has no image '
-          f'({", ".join(SUFFIXES)}); fill it or remove it'
-        )
-      self._files += files
-      labels += [label] * len(files)
-    self._labels = np.asarray(labels, np.int32)
-    self.name = f'folder:{directory}'
-    self.num_examples = len(self._files)
-    self.num_classes = len(classes)
-    self.class_names = tuple(classes)
-    self.image_size = image_size
+    self._files = files
+    self._labels = labels
+    self._image_size = image_size
     # Starts its threads on first use; they end with the source.
     self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    """Covers names and sizes of the files; made on first use, in seconds."""
-    sizes = [os.path.getsize(self._root / f) for f in self._files]
-    return source.fingerprint(
-      files=self._files,
-      sizes=sizes,
-      image_size=self.image_size,
-      preprocessing=_PREPROCESSING,
-    )
-
-  def batches(
-    self,
-    *,
-    seed: int,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields shuffled batches without end; see `source.Source.batches`."""
-    return self._decode(
-      source.shuffled_indices(
-        self.num_examples,
-        seed=seed,
-        batch_size=batch_size,
-        start=start,
-        process_index=process_index,
-        process_count=process_count,
-      )
-    )
-
-  def examples(
-    self,
-    *,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields every example once, in order; see `source.Source.examples`."""
-    return self._decode(
-      source.stored_indices(
-        self.num_examples,
-        batch_size=batch_size,
-        start=start,
-        process_index=process_index,
-        process_count=process_count,
-      )
-    )
-
-  def _decode(self, indices: Iterator[np.ndarray]) -> Iterator[source.Batch]:
-    """Decodes batches in order, in threads (Pillow releases the GIL)."""
+  def __call__(self, indices: Iterator[np.ndarray]) -> Iterator[source.Batch]:
     pending = None
     for index in indices:
       # Begun before the last batch is waited for, lest threads idle at its end.
@@ -143,7 +113,7 @@ class FolderSource:
       yield self._finish(*pending)
 
   def _load(self, i: int) -> np.ndarray:
-    return load_image(self._root / self._files[i], self.image_size)
+    return load_image(self._root / self._files[i], self._image_size)
 
   def _finish(self, index: np.ndarray, images: list) -> source.Batch:
     return source.Batch(

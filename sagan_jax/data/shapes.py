@@ -12,24 +12,13 @@ Coordinates run from -1 to 1, x to the right and y up, over the whole frame.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from sagan_jax.data import source
+from sagan_jax.data import figures, indexed, source
 
-CLASS_NAMES = (
-  'disc',
-  'ring',
-  'triangle',
-  'star',
-  'cross',
-  'heart',
-  'crescent',
-  'bars',
-  'checker',
-  'arrow',
-)
+CLASS_NAMES = tuple(figures.FIGURES)
 DEFAULT_NUM_EXAMPLES = 20_000
 # A change of any pixel of any example must change this: it is part of the
 # fingerprint, under which statistics of the data set are cached.
@@ -47,112 +36,86 @@ _MAX_RESIZE = 0.10
 _MAX_TURN = 0.14  # radians, 8 degrees.
 
 
-class ShapesSource:
-  """The drawn data set as a `source.Source`."""
+def open_source(
+  *,
+  image_size: int,
+  split: str = 'train',
+  num_examples: int | None = None,
+) -> indexed.IndexedSource:
+  """Opens the data set; draws nothing yet.
 
-  def __init__(
-    self,
-    *,
-    image_size: int,
-    split: str = 'train',
-    num_examples: int | None = None,
-  ):
-    """Initialises the source; draws nothing yet.
+  Args:
+    image_size: height and width of the images, pixels.
+    split: 'train' or 'test', which share no example.
+    num_examples: size of the split; None is `DEFAULT_NUM_EXAMPLES`.
 
-    Args:
-      image_size: height and width of the images, pixels.
-      split: 'train' or 'test', which share no example.
-      num_examples: size of the split; None is `DEFAULT_NUM_EXAMPLES`.
+  Returns:
+    The source. It keeps what it has drawn.
 
-    Raises:
-      ValueError: if the split is unknown or a size is not positive.
-    """
-    if num_examples is None:
-      num_examples = DEFAULT_NUM_EXAMPLES
-    if split not in _SPLITS:
-      raise ValueError(
-        f"dataset 'shapes' has no split {split!r}, only {sorted(_SPLITS)}; "
-        'set --config.dataset.split'
-      )
-    if image_size < 8:
-      raise ValueError(
-        f"dataset 'shapes' cannot be drawn at image_size {image_size}: 8 "
-        'pixels is the least; set --config.image_size'
-      )
-    if num_examples < 1:
-      raise ValueError(
-        f'num_examples {num_examples} must be positive; set '
-        '--config.dataset.num_examples'
-      )
-    self.name = 'shapes'
-    self.num_examples = num_examples
-    self.num_classes = len(CLASS_NAMES)
-    self.class_names = CLASS_NAMES
-    self.image_size = image_size
-    self.fingerprint = source.fingerprint(
+  Raises:
+    ValueError: if the split is unknown or a size is not positive.
+  """
+  if num_examples is None:
+    num_examples = DEFAULT_NUM_EXAMPLES
+  if split not in _SPLITS:
+    raise ValueError(
+      f"dataset 'shapes' has no split {split!r}, only {sorted(_SPLITS)}; set "
+      '--config.dataset.split'
+    )
+  if image_size < 8:
+    raise ValueError(
+      f"dataset 'shapes' cannot be drawn at image_size {image_size}: 8 pixels "
+      'is the least; set --config.image_size'
+    )
+  if num_examples < 1:
+    raise ValueError(
+      f'num_examples {num_examples} must be positive; set '
+      '--config.dataset.num_examples'
+    )
+  album = _Album(image_size, _SPLITS[split], num_examples)
+  return indexed.IndexedSource(
+    lambda indices: map(album.gather, indices),
+    name='shapes',
+    num_examples=num_examples,
+    class_names=CLASS_NAMES,
+    image_size=image_size,
+    fingerprint=lambda: source.fingerprint(
       name='shapes',
       version=VERSION,
       split=split,
       num_examples=num_examples,
       image_size=image_size,
-    )
-    self._seed = _SPLITS[split]
+    ),
+  )
+
+
+class _Album:
+  """Draws each example once and keeps it, as memory allows."""
+
+  def __init__(self, image_size: int, seed: int, num_examples: int):
+    self._image_size = image_size
+    self._seed = seed
     self._lock = threading.Lock()
-    self._memo = self._drawn = None
+    self._images = self._drawn = None
     shape = (num_examples, image_size, image_size, 3)
     if np.prod(shape, dtype=np.int64) <= _MEMO_BYTES:
-      self._memo = np.empty(shape, np.uint8)
+      self._images = np.empty(shape, np.uint8)
       self._drawn = np.zeros(num_examples, bool)
 
-  def batches(
-    self,
-    *,
-    seed: int,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields shuffled batches without end; see `source.Source.batches`."""
-    return source.indexed_batches(
-      self._gather,
-      self.num_examples,
-      seed=seed,
-      batch_size=batch_size,
-      start=start,
-      process_index=process_index,
-      process_count=process_count,
-    )
-
-  def examples(
-    self,
-    *,
-    batch_size: int,
-    start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-  ) -> Iterator[source.Batch]:
-    """Yields every example once, in order; see `source.Source.examples`."""
-    indices = source.stored_indices(
-      self.num_examples,
-      batch_size=batch_size,
-      start=start,
-      process_index=process_index,
-      process_count=process_count,
-    )
-    return map(self._gather, indices)
-
-  def _gather(self, index: np.ndarray) -> source.Batch:
-    label = (index % self.num_classes).astype(np.int32)
-    if self._memo is None:
-      image = draw(index, image_size=self.image_size, seed=self._seed)
-      return source.Batch(image=image, label=label)
+  def gather(self, index: np.ndarray) -> source.Batch:
+    """Returns the examples numbered `index`, int64 [n]."""
+    label = (index % len(CLASS_NAMES)).astype(np.int32)
+    if self._images is None:
+      return source.Batch(image=self._draw(index), label=label)
     with self._lock:
       new = np.unique(index[~self._drawn[index]])
       if new.size:
-        self._memo[new] = draw(new, image_size=self.image_size, seed=self._seed)
+        self._images[new] = self._draw(new)
         self._drawn[new] = True
-    return source.Batch(image=self._memo[index], label=label)
+    return source.Batch(image=self._images[index], label=label)
+
+  def _draw(self, index: np.ndarray) -> np.ndarray:
+    return draw(index, image_size=self._image_size, seed=self._seed)
 
 
 def draw(index: np.ndarray, *, image_size: int, seed: int = 0) -> np.ndarray:
@@ -172,26 +135,29 @@ def draw(index: np.ndarray, *, image_size: int, seed: int = 0) -> np.ndarray:
   # Examples of one class are drawn together: they share a formula.
   by_class = np.argsort(index % len(CLASS_NAMES), kind='stable')
   chunk_size = max(1, _CHUNK_PIXELS // image_size**2)
-  for c in range(len(CLASS_NAMES)):
+  for c, figure in enumerate(figures.FIGURES.values()):
     rows = by_class[index[by_class] % len(CLASS_NAMES) == c]
     for begin in range(0, len(rows), chunk_size):
       chunk = rows[begin : begin + chunk_size]
-      image[chunk] = _draw_class(c, index[chunk], image_size, seed)
+      image[chunk] = _draw_figure(figure, index[chunk], image_size, seed)
   return image
 
 
-def _draw_class(
-  c: int, index: np.ndarray, image_size: int, seed: int
+def _draw_figure(
+  distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
+  index: np.ndarray,
+  image_size: int,
+  seed: int,
 ) -> np.ndarray:
-  """Draws uint8 [n, S, S, 3]: examples `index`, all of class `c`."""
+  """Draws uint8 [n, S, S, 3]: the examples `index`, all of one figure."""
   u = _uniform(seed, index, 12)
   centre = (np.arange(image_size, dtype=np.float32) + 0.5) * (2 / image_size)
   x, y = np.meshgrid(centre - 1, 1 - centre)
   pixel = 2 / image_size
 
-  def soft(distance):
+  def soft(d):
     """Coverage of a pixel at a signed distance from an edge."""
-    return np.clip(0.5 - distance / pixel, 0, 1)
+    return np.clip(0.5 - d / pixel, 0, 1)
 
   def column(values):
     return np.asarray(values, np.float32)[:, None, None]
@@ -201,7 +167,7 @@ def _draw_class(
   dx = x - column((2 * u[2] - 1) * _MAX_SHIFT)
   dy = y - column((2 * u[3] - 1) * _MAX_SHIFT)
   cos, sin = column(np.cos(angle)) / scale, column(np.sin(angle)) / scale
-  figure = _DISTANCES[c](cos * dx + sin * dy, cos * dy - sin * dx) * scale
+  figure = distance(cos * dx + sin * dy, cos * dy - sin * dx) * scale
   # Which diagonal carries the marks: |x + s y| folds both corners into one.
   side = column(np.where(u[4] < 0.5, 1, -1))
   corner = np.hypot(np.abs(x + side * y) - 2, x - side * y)
@@ -266,91 +232,3 @@ def _uniform(seed: int, index: np.ndarray, count: int) -> np.ndarray:
   z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
   z = z ^ (z >> np.uint64(31))
   return (z >> np.uint64(11)) * 2.0**-53
-
-
-# Signed distances: negative inside. They need be exact only near the edge.
-# Figures fill a circle of radius 0.75 or so, clear of the marks.
-
-
-def _disc(x, y):
-  return np.hypot(x, y) - 0.66
-
-
-def _ring(x, y):
-  return np.abs(np.hypot(x, y) - 0.56) - 0.16
-
-
-def _triangle(x, y):
-  # Three half-planes at an inradius of 0.42; y lowered to centre the figure.
-  y = y + 0.18
-  slanted = np.abs(x) * np.float32(np.sqrt(0.75)) + y * 0.5
-  return np.maximum(slanted, -y) - 0.42
-
-
-def _star(x, y):
-  # Two folds about the axes through its notches leave the upper point.
-  cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
-  x, y = np.abs(x), y + 0.04
-  for sign in (1, -1):
-    fold = 2 * np.maximum(sign * cos * x - sin * y, 0)
-    x, y = x - sign * cos * fold, y + sin * fold
-  # Its edge runs from (0, tip) to the notch, 36 degrees away.
-  tip, notch = 0.86, 0.40
-  edge_x, edge_y = notch * sin, notch * cos - tip
-  distance = edge_x * (y - tip) - edge_y * np.abs(x)
-  return distance / np.hypot(edge_x, edge_y)
-
-
-def _cross(x, y):
-  x, y = np.abs(x), np.abs(y)
-  return np.maximum(np.maximum(x, y) - 0.7, np.minimum(x, y) - 0.22)
-
-
-def _heart(x, y):
-  # A square on its corner, with half a disc on each upper side.
-  scale = 1.28
-  x, y = np.abs(x) / scale, y / scale + 0.56
-  square = (x + np.abs(y - 0.5) - 0.5) * np.float32(np.sqrt(0.5))
-  lobe = np.hypot(x - 0.25, y - 0.75) - np.float32(np.sqrt(0.125))
-  return np.minimum(square, lobe) * scale
-
-
-def _crescent(x, y):
-  x = x + 0.1
-  return np.maximum(np.hypot(x, y) - 0.72, 0.58 - np.hypot(x - 0.38, y - 0.12))
-
-
-def _bars(x, y):
-  y = np.abs(y)
-  stripes = np.minimum(y, np.abs(y - 0.48)) - 0.15
-  return np.maximum(stripes, np.abs(x) - 0.68)
-
-
-def _checker(x, y):
-  # Five of nine cells.
-  x, y = np.abs(x), np.abs(y)
-  cell = 0.40
-  middle = np.maximum(x, y)
-  outer = np.maximum(np.abs(x - cell), np.abs(y - cell))
-  return np.minimum(middle, outer) - cell / 2
-
-
-def _arrow(x, y):
-  y = np.abs(y)
-  head = np.maximum((x - 0.78) * 0.7071 + y * 0.7071, -x)
-  shaft = np.maximum(np.abs(x + 0.3) - 0.45, y - 0.2)
-  return np.minimum(head, shaft)
-
-
-_DISTANCES = (
-  _disc,
-  _ring,
-  _triangle,
-  _star,
-  _cross,
-  _heart,
-  _crescent,
-  _bars,
-  _checker,
-  _arrow,
-)

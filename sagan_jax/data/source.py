@@ -1,6 +1,6 @@
-"""What a data source is, and the order in which examples are visited.
+"""What a data source is.
 
-A source yields NumPy batches of uint8 images and int32 labels. The order is a
+A source yields NumPy batches of uint8 images and int32 labels. Their order is a
 pure function of `(seed, batch number)`: a restarted run asks for batch k and
 gets the batch an uninterrupted run would have seen, with no state to save.
 
@@ -11,7 +11,7 @@ k holds the stream's positions `[k * batch_size, (k + 1) * batch_size)`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
@@ -178,152 +178,3 @@ def local_batch_size(
       f'{process_count} processes; set --config.batch_size'
     )
   return batch_size // process_count
-
-
-def share(
-  num_examples: int, process_index: int, process_count: int
-) -> tuple[int, int]:
-  """Returns the contiguous range of examples that one process reads.
-
-  Args:
-    num_examples: over all processes.
-    process_index: number of the process.
-    process_count: how many there are.
-
-  Returns:
-    (begin, end); the shares differ in size by one example at most.
-  """
-  check_process(process_index, process_count)
-  return (
-    num_examples * process_index // process_count,
-    num_examples * (process_index + 1) // process_count,
-  )
-
-
-def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-  """Returns the permutation of one epoch.
-
-  Sorts raw Philox output, whose values NumPy promises to keep (NEP 19);
-  `Generator.permutation` may change between versions of NumPy, and with it
-  the data a resumed run would see.
-
-  Args:
-    seed: of the run, >= 0.
-    epoch: number of the epoch, >= 0.
-    num_examples: length of the permutation.
-
-  Returns:
-    int64 [num_examples].
-  """
-  bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
-  return np.argsort(bits.random_raw(num_examples), kind='stable')
-
-
-def indexed_batches(
-  gather: Callable[[np.ndarray], Batch],
-  num_examples: int,
-  *,
-  seed: int,
-  batch_size: int,
-  start: int,
-  process_index: int,
-  process_count: int,
-) -> Iterator[Batch]:
-  """Implements `Source.batches` for a source with random access.
-
-  Args:
-    gather: int64 [n] example numbers -> their batch.
-    num_examples: examples in the source.
-    seed: as in `Source.batches`.
-    batch_size: as in `Source.batches`.
-    start: as in `Source.batches`.
-    process_index: as in `Source.batches`.
-    process_count: as in `Source.batches`.
-
-  Returns:
-    An iterator over this process's rows of batch `start`, `start + 1`, ...
-    The global batch does not depend on `process_count`.
-  """
-  indices = shuffled_indices(
-    num_examples,
-    seed=seed,
-    batch_size=batch_size,
-    start=start,
-    process_index=process_index,
-    process_count=process_count,
-  )
-  return (gather(rows) for rows in indices)
-
-
-def shuffled_indices(
-  num_examples: int,
-  *,
-  seed: int,
-  batch_size: int,
-  start: int,
-  process_index: int,
-  process_count: int,
-) -> Iterator[np.ndarray]:
-  """Yields the example numbers of each batch, without end.
-
-  Args:
-    num_examples: examples in the source.
-    seed: as in `Source.batches`.
-    batch_size: as in `Source.batches`.
-    start: as in `Source.batches`.
-    process_index: as in `Source.batches`.
-    process_count: as in `Source.batches`.
-
-  Returns:
-    An iterator over int64 [batch_size / process_count].
-  """
-  # Checked here, not in the generator: that would wait for the first `next`.
-  local_size = local_batch_size(batch_size, process_index, process_count)
-  first = start * batch_size + process_index * local_size
-
-  def generate():
-    epoch, order = -1, None
-    for position in _count(first, batch_size):
-      pieces = []
-      end = position + local_size
-      while position < end:
-        if position // num_examples != epoch:
-          epoch = position // num_examples
-          order = epoch_order(seed, epoch, num_examples)
-        begin = position - epoch * num_examples
-        pieces.append(order[begin : begin + end - position])
-        position += len(pieces[-1])
-      yield np.concatenate(pieces)
-
-  return generate()
-
-
-def _count(first: int, step: int) -> Iterator[int]:
-  while True:
-    yield first
-    first += step
-
-
-def stored_indices(
-  num_examples: int,
-  *,
-  batch_size: int,
-  start: int,
-  process_index: int,
-  process_count: int,
-) -> Iterator[np.ndarray]:
-  """Yields one process's example numbers in order, in chunks.
-
-  Args:
-    num_examples: examples in the source.
-    batch_size: as in `Source.examples`.
-    start: as in `Source.examples`.
-    process_index: as in `Source.examples`.
-    process_count: as in `Source.examples`.
-
-  Returns:
-    An iterator over int64 [<= batch_size].
-  """
-  begin, end = share(num_examples, process_index, process_count)
-  begins = range(begin + start, end, batch_size)
-  return (np.arange(b, min(b + batch_size, end)) for b in begins)

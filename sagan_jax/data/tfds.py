@@ -20,20 +20,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from sagan_jax.data import source
+from sagan_jax.data import source, tfds_decode
 
 DEFAULT_SHUFFLE_BUFFER = 10_000
-# A few kilobytes of PNG can unfold to gigabytes. ImageNet's largest image has
-# some 52 million pixels.
-MAX_PIXELS = 80_000_000
 # A change of the decoded pixels must change this; it is in the fingerprint.
 _PREPROCESSING = 'centre square, antialiased bilinear, v1'
 # How many files are read in turn, and how many records from each: these are
 # part of the order, so they do not follow TFDS's defaults.
 _CYCLE_LENGTH = 16
 _BLOCK_LENGTH = 16
-_JPEG_MAGIC = b'\xff\xd8\xff'
-_PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
 
 
 class TfdsSource:
@@ -222,15 +217,8 @@ class TfdsSource:
       yield source.Batch(image=image, label=label)
 
   def _decode(self, data, label, tfds_id):
-    image = tf.cond(
-      tf.strings.substr(data, 0, len(_JPEG_MAGIC)) == _JPEG_MAGIC,
-      lambda: _jpeg_square(data, tfds_id),
-      lambda: _png_square(data, tfds_id),
-    )
-    size = (self.image_size, self.image_size)
-    image = tf.image.resize(image, size, antialias=True)
-    image = tf.clip_by_value(tf.round(image), 0, 255)
-    return tf.cast(image, tf.uint8), label, tfds_id
+    image = tfds_decode.decode_square(data, self.image_size, record=tfds_id)
+    return image, label, tfds_id
 
 
 def _open(dataset_name: str, data_dir: str | None):
@@ -272,41 +260,3 @@ def _rebatch(
       chunk = {k: v[batch_size:] for k, v in chunk.items()}
     if len(chunk['label']):
       pending = chunk
-
-
-def _jpeg_square(data, tfds_id):
-  """Decodes the centre square of a JPEG, and only that."""
-  height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data))
-  side, top, left = _square(height, width, tfds_id)
-  return tf.io.decode_and_crop_jpeg(
-    data, tf.stack([top, left, side, side]), channels=3
-  )
-
-
-def _png_square(data, tfds_id):
-  """Decodes a PNG and cuts out its centre square."""
-  is_png = tf.strings.substr(data, 0, len(_PNG_MAGIC)) == _PNG_MAGIC
-  # Width and height are bytes 16 to 24, big-endian (PNG specification, IHDR).
-  is_png &= tf.strings.length(data) >= 24
-  message = 'neither JPEG nor PNG: record'
-  with tf.control_dependencies([
-    tf.debugging.Assert(is_png, [message, tfds_id])
-  ]):
-    header = tf.strings.substr(data, 16, 8)
-  width, height = tf.unstack(
-    tf.io.decode_raw(header, tf.int32, little_endian=False), num=2
-  )
-  side, top, left = _square(height, width, tfds_id)
-  with tf.control_dependencies([side]):
-    image = tf.io.decode_png(data, channels=3)
-  return image[top : top + side, left : left + side]
-
-
-def _square(height, width, tfds_id):
-  """Returns (side, top, left) of the centre square, int32 scalars each."""
-  pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-  message = f'over {MAX_PIXELS:,} pixels: record'
-  allowed = tf.debugging.Assert(pixels <= MAX_PIXELS, [message, tfds_id])
-  with tf.control_dependencies([allowed]):
-    side = tf.minimum(height, width)
-  return side, (height - side) // 2, (width - side) // 2
