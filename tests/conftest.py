@@ -1,0 +1,24 @@
+"""What all tests share; runs before jax chooses its devices."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+# Meshes of up to eight devices, on any machine.
+jax.config.update('jax_platforms', 'cpu')
+jax.config.update('jax_num_cpu_devices', 8)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def shared_data():
+  """The directory of real images and weights that some tests compare with."""
+  default = ROOT.parent / 'shared' / 'data'
+  path = pathlib.Path(os.environ.get('SAGAN_JAX_TEST_DATA', default))
+  if not path.is_dir():
+    pytest.skip(f'no real data at {path}; set SAGAN_JAX_TEST_DATA')
+  return path
