@@ -29,14 +29,16 @@ def contents(directory):
 
 def progress(done):
   """What progress.json says after `done` examples."""
-  return json.dumps({
-    'format_version': 1,
-    'source_fingerprint': drawn().fingerprint,
-    'split': 'train',
-    'num_examples': COUNT,
-    'image_size': 8,
-    'done': done,
-  })
+  return json.dumps(
+    {
+      'format_version': 1,
+      'source_fingerprint': drawn().fingerprint,
+      'split': 'train',
+      'num_examples': COUNT,
+      'image_size': 8,
+      'done': done,
+    }
+  )
 
 
 @pytest.fixture(scope='module')

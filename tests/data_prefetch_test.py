@@ -133,5 +133,7 @@ def test_wait_secs_counts_waiting_only():
 
 
 def test_depth_zero_is_refused():
-  with pytest.raises(ValueError, match='prefetch depth 0 must be at least 1'):
+  with pytest.raises(
+    ValueError, match='prefetch depth 0 must be .*config.prefetch'
+  ):
     prefetch.Prefetcher(iter(()), lambda x: x, depth=0)

@@ -22,10 +22,12 @@ def store(
 ):
   """Writes splits of (encoded image, label) pairs, five records a file."""
   image_key, label_key = keys.get('image', 'image'), keys.get('label', 'label')
-  features = tfds.features.FeaturesDict({
-    image_key: tfds.features.Image(),
-    label_key: tfds.features.ClassLabel(names=list(names)),
-  })
+  features = tfds.features.FeaturesDict(
+    {
+      image_key: tfds.features.Image(),
+      label_key: tfds.features.ClassLabel(names=list(names)),
+    }
+  )
   directory = os.path.join(data_dir, name, version)
   os.makedirs(directory)
   identity = tfds.core.dataset_info.DatasetIdentity(
@@ -38,12 +40,14 @@ def store(
   writer = tfds.core.SequentialWriter(info, max_examples_per_shard=5)
   writer.initialize_splits(list(splits))
   for split, examples in splits.items():
-    writer.add_examples({
-      split: [
-        {image_key: io.BytesIO(image), label_key: label}
-        for image, label in examples
-      ]
-    })
+    writer.add_examples(
+      {
+        split: [
+          {image_key: io.BytesIO(image), label_key: label}
+          for image, label in examples
+        ]
+      }
+    )
   writer.close_all()
 
 

@@ -41,7 +41,10 @@ class Prefetcher(Generic[Host, Device]):
       ValueError: if `depth` is less than 1.
     """
     if depth < 1:
-      raise ValueError(f'prefetch depth {depth} must be at least 1 batch')
+      raise ValueError(
+        f'prefetch depth {depth} must be at least 1 batch; set '
+        '--config.prefetch'
+      )
     self.wait_secs = 0.0
     self._iterator = iterator
     self._put = put

@@ -194,8 +194,7 @@ class TfdsSource:
         self._shuffle_buffer, seed=seeds[1], reshuffle_each_iteration=False
       )
     batches = (
-      records
-      .skip(skip)
+      records.skip(skip)
       .map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
       .batch(batch_size)
       .prefetch(1)

@@ -47,9 +47,9 @@ def _png_square(data, record):
   # Width and height are bytes 16 to 24, big-endian (PNG specification, IHDR).
   is_png &= tf.strings.length(data) >= 24
   message = 'neither JPEG nor PNG: record'
-  with tf.control_dependencies([
-    tf.debugging.Assert(is_png, [message, record])
-  ]):
+  with tf.control_dependencies(
+    [tf.debugging.Assert(is_png, [message, record])]
+  ):
     header = tf.strings.substr(data, 16, 8)
   width, height = tf.unstack(
     tf.io.decode_raw(header, tf.int32, little_endian=False), num=2
