@@ -202,8 +202,7 @@ def _open_npy(path: pathlib.Path, shape: tuple[int, ...], dtype, done: int):
       f'{path} is shorter than {PROGRESS_FILE} says; remove the directory and '
       'prepare it again'
     )
-  file.seek(end)
-  file.truncate()  # What was written after the last record of progress.
+  file.seek(end)  # What follows the last record of progress is written anew.
   return file
 
 
