@@ -162,7 +162,10 @@ def test_a_file_that_lost_its_end_is_refused(tmp_path, whole, name):
     (tmp_path / each).write_bytes(whole[each])
   (tmp_path / 'progress.json').write_text(progress(900))
   os.truncate(tmp_path / name, len(whole[name]) * 8 // 10)
-  with pytest.raises(ValueError, match=f'{name} is shorter than progress.json'):
+  with pytest.raises(ValueError, match=f'{name} is missing or shorter than'):
+    write(tmp_path)
+  (tmp_path / name).unlink()
+  with pytest.raises(ValueError, match=f'{name} is missing or shorter than'):
     write(tmp_path)
 
 

@@ -6,6 +6,7 @@ source goes on from there. dataset.json comes last, by a rename.
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -183,25 +184,27 @@ def _open_npy(path: pathlib.Path, shape: tuple[int, ...], dtype, done: int):
 
   Appended to rather than mapped: a full disk is then an error, not a SIGBUS.
   """
-  file = open(path, 'r+b' if done else 'w+b')
-  fields = {
-    'descr': np.lib.format.dtype_to_descr(np.dtype(dtype)),
-    'fortran_order': False,
-    'shape': shape,
-  }
-  if done:
-    np.lib.format.read_magic(file)
-    np.lib.format.read_array_header_1_0(file)
-  else:
-    np.lib.format.write_array_header_1_0(file, fields)
+  header = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+    header,
+    {
+      'descr': np.lib.format.dtype_to_descr(np.dtype(dtype)),
+      'fortran_order': False,
+      'shape': shape,
+    },
+  )
   row_bytes = np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
-  end = file.tell() + done * row_bytes
-  if path.stat().st_size < end and done:
-    file.close()
+  end = header.tell() + done * row_bytes
+  if not done:
+    file = open(path, 'wb')
+    file.write(header.getvalue())
+    return file
+  if not path.exists() or path.stat().st_size < end:
     raise ValueError(
-      f'{path} is shorter than {PROGRESS_FILE} says; remove the directory and '
-      'prepare it again'
+      f'{path} is missing or shorter than {PROGRESS_FILE} says; remove the '
+      'directory and prepare it again'
     )
+  file = open(path, 'r+b')
   file.seek(end)  # What follows the last record of progress is written anew.
   return file
 
