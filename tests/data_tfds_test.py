@@ -114,8 +114,7 @@ def test_batches_restart_and_straddle_epochs(src):
   for start in (1, 2, 3):
     resumed = src.batches(seed=3, batch_size=10, start=start)
     np.testing.assert_array_equal(take(resumed, 2), straight[start : start + 2])
-  other = take(src.batches(seed=4, batch_size=10), 1)
-  assert (other != straight[:1]).any()
+  assert (take(src.batches(seed=4, batch_size=10), 1) != straight[:1]).any()
 
 
 def test_batches_may_be_larger_than_an_epoch(src):
@@ -143,10 +142,8 @@ def test_sub_splits_and_fingerprints(data_dir, src):
   half = data.make_source(
     'tfds:numbers', image_size=8, data_dir=data_dir, split='train[:50%]'
   )
-  np.testing.assert_array_equal(
-    numbers(half.examples(batch_size=99)), np.arange(half.num_examples)
-  )
-  assert half.num_examples in (11, 12)
+  first = numbers(half.examples(batch_size=99))
+  np.testing.assert_array_equal(first, np.arange(12))
   small = data.make_source('tfds:numbers', image_size=4, data_dir=data_dir)
   assert len({src.fingerprint, half.fingerprint, small.fingerprint}) == 3
   again = data.make_source('tfds:numbers', image_size=8, data_dir=data_dir)
