@@ -106,7 +106,7 @@ def test_random_network_is_the_same_for_ever():
   assert extractors.random_conv_extractor(seed=1).digest != ex.digest
 
 
-@pytest.mark.parametrize('size', [32, 64, 128])
+@pytest.mark.parametrize('size', [32, 128])
 def test_random_network_features(size):
   ex = extractors.random_conv_extractor()
   images = _images(4, size)

@@ -80,9 +80,12 @@ def pickle_state_dict(state, persistent_id=None, rebuild=None):
   """Pickles a state-dict as torch does, without torch.
 
   Args:
-    state: dict of name -> float32 or int64 array; storage keys are '0', '1',
-    ... persistent_id: replaces the opcodes of every storage reference. rebuild:
-    replaces the function that makes tensors, e.g. 'posix.system'.
+    state: dict of name -> float32 or int64 array; storage keys are '0', '1'...
+    persistent_id: opcodes to put in the place of every storage reference.
+    rebuild: function to name as the maker of tensors, e.g. 'posix.system'.
+
+  Returns:
+    bytes.
   """
   out = io.BytesIO()
   out.write(b'\x80\x02' + _global('collections.OrderedDict') + b')R(')

@@ -68,8 +68,7 @@ def test_distance_is_symmetric_and_zero_of_itself():
   assert same == pytest.approx(0, abs=1e-10)
 
 
-def test_long_sets_reduce_to_the_same_factor():
-  # More rows than one block, so that the running QR is used.
+def test_a_few_samples_against_many_blocks():
   real, fake = _features(9000, 12), _features(9, 12, seed=1)
   by_moments = frechet.frechet_distance(
     moments.from_features(real), moments.from_features(fake)

@@ -121,12 +121,12 @@ def test_mmd_equals_its_definition():
   def k(a, b):
     return (float(a.astype(float) @ b.astype(float)) / 8 + 1) ** 3
 
-  xx = np.mean([
-    k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j
-  ])
-  yy = np.mean([
-    k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j
-  ])
+  xx = np.mean(
+    [k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j]
+  )
+  yy = np.mean(
+    [k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j]
+  )
   xy = np.mean([k(a, b) for a in x for b in y])
   ours = kernel_distance.polynomial_mmd2(x, y)
   assert ours == pytest.approx(xx + yy - 2 * xy, rel=1e-12)

@@ -22,8 +22,6 @@ import numpy as np
 
 from sagan_jax.evaluation import checks, moments
 
-_BLOCK_ROWS = 4096
-
 
 def frechet_distance(real, fake):
   """Returns the squared Frechet distance of two sets of moments.
@@ -60,8 +58,9 @@ def frechet_distance(real, fake):
 def frechet_distance_from_features(real, fake):
   """Returns the squared Frechet distance of two sets of features.
 
-  Uses the nuclear-norm form if either set has no more samples than dimensions,
-  and `frechet_distance` otherwise.
+  Exact and cheap where samples are few: with no more samples than dimensions in
+  both sets by the nuclear norm, in one set by the eigenvalues of X1 S2 X1^T, and
+  in none as `frechet_distance` does.
 
   Args:
     real: float [N, D].
@@ -165,32 +164,38 @@ def _distance_from_features(real, fake):
       raise ValueError(
         f'a covariance needs at least 2 samples, not {len(features)} {name}'
       )
-  if min(len(real), len(fake)) > real.shape[1]:
-    a, b = moments.from_features(real), moments.from_features(fake)
-    return _distance(
-      a.mean - b.mean,
-      np.trace(a.cov) + np.trace(b.cov),
-      _trace_root_of_product(a, b),
-    )
-  real_mean, real_rows = _centred_rows(real)
-  fake_mean, fake_rows = _centred_rows(fake)
+  small, large = sorted((real, fake), key=len)
+  dims = real.shape[1]
+  if len(small) > dims:
+    a, b = moments.from_features(small), moments.from_features(large)
+    small_mean, small_trace = a.mean, np.trace(a.cov)
+    large_mean, large_trace = b.mean, np.trace(b.cov)
+    trace_root = _trace_root_of_product(a, b)
+  else:
+    small_mean, small_rows = _centred_rows(small)
+    small_trace = np.sum(small_rows**2)
+    if len(large) > dims:
+      b = moments.from_features(large)
+      large_mean, large_trace = b.mean, np.trace(b.cov)
+      trace_root = _trace_root(
+        small_rows @ b.cov @ small_rows.T, len(small) - 1
+      )
+    else:
+      large_mean, large_rows = _centred_rows(large)
+      large_trace = np.sum(large_rows**2)
+      # Its singular values are the roots themselves.
+      products = small_rows @ large_rows.T
+      trace_root = np.linalg.svd(products, compute_uv=False).sum()
   return _distance(
-    real_mean - fake_mean,
-    np.sum(real_rows**2) + np.sum(fake_rows**2),
-    np.linalg.svd(real_rows @ fake_rows.T, compute_uv=False).sum(),
+    small_mean - large_mean, small_trace + large_trace, trace_root
   )
 
 
 def _centred_rows(features):
-  """Returns (mean, R) with R^T R the covariance and at most D rows in R."""
-  mean = features.mean(axis=0, dtype=np.float64)
-  rows = np.empty((0, features.shape[1]))
-  for start in range(0, len(features), _BLOCK_ROWS):
-    block = features[start : start + _BLOCK_ROWS].astype(np.float64) - mean
-    rows = np.concatenate([rows, block])
-    if len(rows) > features.shape[1]:  # R^T R is all that is needed of them.
-      rows = np.linalg.qr(rows, mode='r')
-  return mean, rows / np.sqrt(len(features) - 1)
+  """Returns (mean, R), both float64, with R^T R the covariance."""
+  features = features.astype(np.float64)
+  mean = features.mean(axis=0)
+  return mean, (features - mean) / np.sqrt(len(features) - 1)
 
 
 def _trace_root_of_product(a, b):
@@ -203,5 +208,10 @@ def _trace_root_of_product(a, b):
   rank = min(len(values), a.count - 1)
   values, vectors = values[-rank:], vectors[:, -rank:]
   factor = vectors * np.sqrt(np.clip(values, 0.0, None))
-  products = np.linalg.eigvalsh(factor.T @ b.cov @ factor)
-  return np.sqrt(np.clip(products, 0.0, None)).sum()
+  return _trace_root(factor.T @ b.cov @ factor, rank)
+
+
+def _trace_root(matrix, rank):
+  """Returns the trace of the root of a positive matrix of known rank."""
+  values = np.linalg.eigvalsh(matrix)[-rank:]
+  return np.sqrt(np.clip(values, 0.0, None)).sum()

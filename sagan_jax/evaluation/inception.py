@@ -248,7 +248,7 @@ class _Softmax(nn.Module):
     )
     bias = self.param('bias', nn.initializers.zeros, (NUM_LOGITS,))
     logits = jnp.dot(x, kernel, precision=jax.lax.Precision.HIGHEST)
-    return {'logits_unbiased': logits, 'logits': logits + bias}
+    return {'logits_unbiased': logits, 'logits': logits + bias[None]}
 
 
 def param_shapes(taps):

@@ -109,14 +109,14 @@ class _Points:
 
 
 def _tile_distances(a, a_norms, b, b_norms):
-  """Returns squared distances [A, B] and the bound of their error [A, B]."""
-  norms = a_norms[:, None] + b_norms
+  """Returns squared distances [A, B] and a bound of their error []."""
   distances = a @ b.T
   distances *= -2.0
-  distances += norms
+  distances += a_norms[:, None]
+  distances += b_norms
   # A dot product of D terms errs by D epsilon |a| |b| at most.
-  norms *= 4 * a.shape[1] * np.finfo(np.float64).eps
-  return distances, norms
+  largest = a_norms.max() + b_norms.max()
+  return distances, 4 * a.shape[1] * np.finfo(np.float64).eps * largest
 
 
 def _pair_distances(x, y):
@@ -141,13 +141,14 @@ def _squared_radii(points, ks):
     for column in points.starts(_TILE_COLUMNS):
       b, b_norms = points.tile(column, _TILE_COLUMNS)
       tile, _ = _tile_distances(a, a_norms, b, b_norms)
-      index = np.broadcast_to(np.arange(column, column + len(b)), tile.shape)
+      size = min(keep, tile.shape[1])
+      nearest = np.argpartition(tile, size - 1, axis=1)[:, :size]
+      tile = np.take_along_axis(tile, nearest, axis=1)
       best = np.concatenate([best, tile], axis=1)
-      best_index = np.concatenate([best_index, index], axis=1)
-      if best.shape[1] > keep:
-        nearest = np.argpartition(best, keep - 1, axis=1)[:, :keep]
-        best = np.take_along_axis(best, nearest, axis=1)
-        best_index = np.take_along_axis(best_index, nearest, axis=1)
+      best_index = np.concatenate([best_index, nearest + column], axis=1)
+      nearest = np.argsort(best, axis=1)[:, :keep]
+      best = np.take_along_axis(best, nearest, axis=1)
+      best_index = np.take_along_axis(best_index, nearest, axis=1)
     rows = np.repeat(np.arange(start, start + len(a)), keep)
     exact = _pair_distances(
       (points.rows, rows), (points.rows, best_index.reshape(-1))
@@ -186,7 +187,9 @@ def _count_inside(real, fake, real_pr, real_dc, fake_pr):
       radii = (real_pr[columns], real_dc[columns], fake_pr[rows, None])
       near = np.zeros(tile.shape, bool)
       for squared_radius in radii:
-        near |= np.abs(tile - squared_radius) <= error
+        near |= (tile >= squared_radius - error) & (
+          tile <= squared_radius + error
+        )
       i, j = np.nonzero(near)
       tile[i, j] = _pair_distances(
         (fake.rows, i + start), (real.rows, j + column)

@@ -61,9 +61,11 @@ def resize_bilinear_tf1(images, size=INCEPTION_SIZE):
     )
   images = jnp.asarray(images, jnp.float32)
   lower, upper, weight = _sample_points(images.shape[2], size)
-  rows = _lerp(images[:, :, lower], images[:, :, upper], weight[:, None])
+  weight = weight.reshape(1, 1, -1, 1)
+  rows = _lerp(images[:, :, lower], images[:, :, upper], weight)
   lower, upper, weight = _sample_points(images.shape[1], size)
-  return _lerp(rows[:, lower], rows[:, upper], weight[:, None, None])
+  weight = weight.reshape(1, -1, 1, 1)
+  return _lerp(rows[:, lower], rows[:, upper], weight)
 
 
 def inception_input(images):

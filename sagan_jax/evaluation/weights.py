@@ -164,7 +164,8 @@ def _load_graph(path, sha256, cache_dir):
 def _load_arrays(path, taps):
   """Loads an `.npz` of folded kernels and biases."""
   try:
-    with np.load(path, allow_pickle=False) as arrays:
+    # Opened here: NumPy leaks its own handle when the archive is damaged.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
       return convert.from_flat(arrays, taps)
   except (zipfile.BadZipFile, EOFError, OSError) as e:
     raise ValueError(
