@@ -98,8 +98,16 @@ def _taps(x, g, size):
     -1,
   )
   x = x[:, : h + size - 1, : w + size - 1]
-  rows = [
-    jnp.einsum('bhwi,bhwo->io', x[:, r : r + h], columns) for r in range(size)
-  ]
-  taps = jnp.stack(rows).reshape(size, x.shape[-1], size, features)
+  # Image by image while that keeps the operands in cache, that is while an
+  # image's product is smaller than its factors; else all pixels at once.
+  inputs = x.shape[-1]
+  small = inputs * size * features < h * w * (inputs + size * features)
+  rows = []
+  for r in range(size):
+    operands = x[:, r : r + h], columns
+    if small:
+      rows.append(jnp.einsum('bhwi,bhwo->bio', *operands).sum(0))
+    else:
+      rows.append(jnp.einsum('bhwi,bhwo->io', *operands))
+  taps = jnp.stack(rows).reshape(size, inputs, size, features)
   return taps.transpose(0, 2, 1, 3)
