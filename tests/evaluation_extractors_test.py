@@ -39,6 +39,9 @@ def test_full_network_has_the_published_names():
   assert ex.metric_name('fid', '2048') == 'fid'
   assert ex.metric_name('is', 'logits_unbiased') == 'is'
   assert ex.metric_name('fid', 'spatial') == 'sfid'
+  # A distance of logits is not FID, nor a score of features IS.
+  assert ex.metric_name('fid', 'logits_unbiased') == 'fid_logits_unbiased'
+  assert ex.metric_name('is', '2048') == 'is_2048'
   assert (ex.name, ex.digest, ex.dtype) == (FULL.name, FULL.sha256, 'float32')
   assert 'TF1 bilinear' in ex.resize
   biased = extractors.inception_extractor(ex.params, FULL, taps=('logits',))

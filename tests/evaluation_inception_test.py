@@ -1,5 +1,7 @@
 """Tests of the Inception network: names, shapes, golden features, wiring."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,11 +59,11 @@ def test_spatial_tap_is_the_first_channels_of_mixed_6_conv(partial_weights):
   params = {name: params[name] for name in inception.param_shapes(('spatial',))}
   # A small image, for speed: the map is 3x3 then, and 17x17 at 299 px.
   image = np.random.default_rng(0).uniform(-1, 1, (1, 80, 80, 3))
-  found, state = network.apply(
-    {'params': params},
-    image.astype(np.float32),
+  run = functools.partial(
+    network.apply,
     capture_intermediates=lambda module, _: module.name == 'mixed_6/conv',
   )
+  found, state = jax.jit(run)({'params': params}, image.astype(np.float32))
   before_relu = state['intermediates']['mixed_6/conv']['__call__'][0]
   assert before_relu.shape == (1, 3, 3, 192)
   expected = np.maximum(np.asarray(before_relu), 0)[..., :7].reshape(1, -1)

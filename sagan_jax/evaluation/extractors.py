@@ -20,8 +20,9 @@ from sagan_jax.evaluation import inception, resize
 # Of the partial file: all that is known by mixed_8.
 PARTIAL_TAPS = ('64', '192', 'spatial', '768', '1280')
 
-# (metric, tap) whose name is the published one, given the whole network.
-_PUBLISHED_TAPS = ('2048', 'logits_unbiased')
+# Whose metrics bear the published names, on the network of the publications.
+_PUBLISHED_TAP = '2048'
+_PUBLISHED_SCORE_TAP = 'logits_unbiased'  # of the Inception Score
 
 _RANDOM_WIDTHS = (32, 64, 128)  # channels; the features are their 224 means
 _RANDOM_KERNEL = 4  # px, with stride 2: every pixel is seen equally often
@@ -41,6 +42,7 @@ class Extractor:
   dtype: str  # of the computation, e.g. 'float32'
   taps: Mapping[str, int]  # tap -> dimensions
   suffixes: Mapping[str, str]  # tap -> what follows the metric's name
+  published: bool  # the network on which FID, KID and IS were published
   params: Any  # pytree of float32
   apply: Callable[[Any, jax.Array], dict[str, jax.Array]]
 
@@ -79,8 +81,10 @@ class Extractor:
       )
     if tap == 'spatial':
       return f's{metric}'
-    suffix = self.suffixes[tap]
-    return f'{metric}_{suffix}' if suffix else metric
+    published_tap = _PUBLISHED_SCORE_TAP if metric == 'is' else _PUBLISHED_TAP
+    if self.published and tap == published_tap:
+      return metric
+    return f'{metric}_{self.suffixes[tap]}'
 
 
 def inception_extractor(params, card, taps=None, dtype=jnp.float32):
@@ -130,7 +134,8 @@ def inception_extractor(params, card, taps=None, dtype=jnp.float32):
     resize=resize.TF1_BILINEAR,
     dtype=jnp.dtype(dtype).name,
     taps={tap: inception.TAPS[tap][1] for tap in taps},
-    suffixes={tap: '' if tap in _PUBLISHED_TAPS else tap for tap in taps},
+    suffixes={tap: tap for tap in taps},
+    published=not card.partial,
     params={layer: params[layer] for layer in needed},
     apply=apply,
   )
@@ -170,6 +175,7 @@ def random_conv_extractor(seed=0):
     dtype='float32',
     taps={'pooled': sum(_RANDOM_WIDTHS)},
     suffixes={'pooled': 'random'},
+    published=False,
     params=params,
     apply=_apply_random_conv,
   )
@@ -212,6 +218,7 @@ def callable_extractor(function, *, name, digest, dims, resize_text='none'):
     dtype='float32',
     taps={'features': dims},
     suffixes={'features': name},
+    published=False,
     params={},
     apply=apply,
   )

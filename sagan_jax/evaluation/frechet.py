@@ -58,9 +58,9 @@ def frechet_distance(real, fake):
 def frechet_distance_from_features(real, fake):
   """Returns the squared Frechet distance of two sets of features.
 
-  Exact and cheap where samples are few: with no more samples than dimensions in
-  both sets by the nuclear norm, in one set by the eigenvalues of X1 S2 X1^T, and
-  in none as `frechet_distance` does.
+  Exact and cheap where samples are few: with no more samples than dimensions
+  in both sets by the nuclear norm, in one set by the eigenvalues of
+  X1 S2 X1^T, and in none as `frechet_distance` does.
 
   Args:
     real: float [N, D].
