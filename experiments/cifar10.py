@@ -15,6 +15,7 @@ def get_config():
   """The base with 32x32 networks and five discriminator updates a step."""
   c = imagenet.get_config()
   c.image_size = 32
+  c.num_classes = None
   c.batch_size = 64
   c.num_steps = 100_000
   c.n_dis = 5

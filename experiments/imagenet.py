@@ -21,7 +21,8 @@ def get_config():
 
   c.seed = 0  # Of weights, latents, labels and the order of the data.
   c.image_size = 128  # Pixels a side: 32, 64, 128 or 256.
-  c.num_classes = placeholder(int)  # None: what the data set has; 1: no labels.
+  c.num_classes = placeholder(int)  # None: as the data set; 1: no labels.
+  c.num_classes = 1000
   c.batch_size = 256  # Images an update, over all devices (SAG: 4 x 64).
   c.num_steps = 1_000_000  # Updates of the generator (paper, figure 3).
   c.n_dis = 1  # Updates of the discriminator a step (paper, section 4.2).

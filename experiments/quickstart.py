@@ -10,6 +10,7 @@ def get_config():
   """The base, 32x32, narrow, with larger learning rates and a short average."""
   c = imagenet.get_config()
   c.image_size = 32
+  c.num_classes = None
   c.batch_size = 32
   c.num_steps = 1500
   c.generator.ch = 16

@@ -140,6 +140,23 @@ def resolve(tree):
   return config
 
 
+def replace(config, **leaves):
+  """Returns a copy with some top-level leaves changed, checked again."""
+  return resolve(unflatten(flatten(config) | leaves))
+
+
+def unflatten(flat):
+  """Turns {'a.b.c': leaf} into nested dicts."""
+  tree: dict[str, Any] = {}
+  for key, value in flat.items():
+    *sections, leaf = key.split('.')
+    node = tree
+    for section in sections:
+      node = node.setdefault(section, {})
+    node[leaf] = value
+  return tree
+
+
 def nearest(name, allowed):
   """'; did you mean ...?' for the closest allowed name, or ''."""
   close = difflib.get_close_matches(name, list(allowed), 1)
@@ -153,14 +170,7 @@ def save(config, path):
 
 def load(path):
   """Reads what `save` wrote."""
-  tree: dict[str, Any] = {}
-  for key, value in json.loads(path.read_text()).items():
-    *sections, leaf = key.split('.')
-    node = tree
-    for section in sections:
-      node = node.setdefault(section, {})
-    node[leaf] = value
-  return resolve(tree)
+  return resolve(unflatten(json.loads(path.read_text())))
 
 
 def differences(old, new):

@@ -101,6 +101,17 @@ def compile_step(gan, mesh, state, batch_size, image_size):
   return step.lower(state, batch).compile()
 
 
+def step_bytes(step_fn):
+  """Bytes that a compiled step needs on a device, state and batch included."""
+  memory = step_fn.memory_analysis()
+  return (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    + memory.temp_size_in_bytes
+    - memory.alias_size_in_bytes
+  )
+
+
 def host_batches(source, c, start_step):
   """Yields the batches of steps start_step, ... as this process holds them.
 
@@ -379,16 +390,10 @@ def _open_workdir(workdir, c, allow_changes, is_main):
 
 def _compiled(step_fn, secs):
   """Says how long compiling took and what a device needs."""
-  cost, memory = step_fn.cost_analysis(), step_fn.memory_analysis()
-  size = (
-    memory.argument_size_in_bytes
-    + memory.output_size_in_bytes
-    + memory.temp_size_in_bytes
-    - memory.alias_size_in_bytes
-  )
+  gflop = step_fn.cost_analysis().get('flops', math.nan) / 1e9
   return (
-    f'compiled in {secs:.0f}s: {cost.get("flops", math.nan) / 1e9:.1f} GFLOP '
-    f'and {size / 2**20:.0f} MiB a device and step'
+    f'compiled in {secs:.0f}s: {gflop:.1f} GFLOP a step and '
+    f'{step_bytes(step_fn) / 2**20:.0f} MiB, on each device'
   )
 
 
