@@ -62,7 +62,7 @@ class SNConv(nn.Module):
     x = self.convolve(x, _normalized(self, kernel, self.gradient))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-      x = x + bias.astype(x.dtype)
+      x = x + bias[None, None, None].astype(x.dtype)
     return x
 
 
@@ -81,7 +81,7 @@ class SNDense(nn.Module):
     )
     kernel = _normalized(self, kernel, self.gradient)
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)
+    return x @ kernel.astype(x.dtype) + bias[None].astype(x.dtype)
 
 
 class SNEmbed(nn.Module):

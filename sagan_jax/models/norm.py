@@ -43,8 +43,8 @@ class BatchNorm(nn.Module):
     )
     gamma = self.param('gamma', nn.initializers.ones, shape)
     beta = self.param('beta', nn.initializers.zeros, shape)
-    if self.num_classes is not None:
-      gamma, beta = gamma[label], beta[label]  # [B, C]
+    rows = None if self.num_classes is None else label
+    gamma, beta = gamma[rows], beta[rows]  # [1, C] or [B, C]
 
     if train:
       mean, var = self._moments(x)  # [G, C]
@@ -56,13 +56,12 @@ class BatchNorm(nn.Module):
       mean = jnp.repeat(mean, images, 0)
       var = jnp.repeat(var, images, 0)
     else:
-      mean, var = running_mean.value, running_var.value
+      mean, var = running_mean.value[None], running_var.value[None]
 
-    # One multiply and one add a pixel; the factors are [C] or [B, C].
+    # One multiply and one add a pixel; the factors are [1, C] or [B, C].
     scale = gamma * jax.lax.rsqrt(var + self.eps)
     shift = beta - mean * scale
-    if scale.ndim == 2:
-      scale, shift = scale[:, None, None], shift[:, None, None]
+    scale, shift = scale[:, None, None], shift[:, None, None]
     return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
 
   def _moments(self, x):
