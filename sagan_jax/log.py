@@ -21,11 +21,11 @@ class Writer:
   """
 
   def __init__(self, directory, start_step, *, tensorboard):
+    self._board = _summary_writer(directory) if tensorboard else None
     path = directory / 'metrics.jsonl'
     if path.exists():
       _drop_rows_after(path, start_step)
     self._file = path.open('a')
-    self._board = _summary_writer(directory) if tensorboard else None
 
   def write(self, step, scalars):
     """Writes one row {'step': step, **scalars}."""
