@@ -7,11 +7,11 @@ import re
 
 import jax
 import pytest
-from conftest import ROOT
 
 from experiments import imagenet
 from sagan_jax import config as config_lib
 from sagan_jax import sharding, state, train
+from tests.conftest import ROOT
 
 NAMES = sorted(p.stem for p in (ROOT / 'experiments').glob('*.py'))
 
@@ -39,19 +39,18 @@ def test_networks_build(name):
   c = load(name)
   c.num_classes = c.num_classes or 10
   gan = train.build_gan(c, sharding.make_mesh(1))
-  with jax.numpy_rank_promotion('allow'):
-    shapes = jax.eval_shape(lambda: state.init_state(gan, c.image_size, c.seed))
-    latent = jax.ShapeDtypeStruct((2, c.latent_dim), 'float32')
-    label = jax.ShapeDtypeStruct((2,), 'int32')
-    image = jax.eval_shape(
-      lambda variables, *x: gan.generator.apply(variables, *x, train=False),
-      shapes.generator.variables(),
-      latent,
-      label,
-    )
-    logit = jax.eval_shape(
-      gan.discriminator.apply, shapes.discriminator.variables(), image, label
-    )
+  shapes = jax.eval_shape(lambda: state.init_state(gan, c.image_size, c.seed))
+  latent = jax.ShapeDtypeStruct((2, c.latent_dim), 'float32')
+  label = jax.ShapeDtypeStruct((2,), 'int32')
+  image = jax.eval_shape(
+    lambda variables, *x: gan.generator.apply(variables, *x, train=False),
+    shapes.generator.variables(),
+    latent,
+    label,
+  )
+  logit = jax.eval_shape(
+    gan.discriminator.apply, shapes.discriminator.variables(), image, label
+  )
   assert image.shape == (2, c.image_size, c.image_size, 3)
   assert logit.shape == (2,)
   for network in ('generator', 'discriminator'):

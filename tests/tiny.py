@@ -77,7 +77,7 @@ class Discriminator(blocks.Network):
 @contextlib.contextmanager
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
-  with pytest.MonkeyPatch.context() as patch, jax.numpy_rank_promotion('allow'):
+  with pytest.MonkeyPatch.context() as patch:
     patch.setattr(train.generator, 'Generator', Generator)
     patch.setattr(train.discriminator, 'Discriminator', Discriminator)
     yield
