@@ -112,6 +112,8 @@ def test_refuses_other_keys_than_the_schema(changes, message):
     ('generator.attention', (16.0,), r'tuple of ints, got \(16.0,\)'),
     ('generator.attention', None, 'tuple of ints, got None'),
     ('dataset.data_dir', 3, 'str or None, got 3'),
+    ('eval.metrics', 'fid', "tuple of strs, got 'fid'"),
+    ('eval.truncations', (1,), r'tuple of floats, got \(1,\)'),
   ],
 )
 def test_refuses_wrong_types(key, value, wanted):
@@ -136,20 +138,26 @@ def test_every_optional_key_takes_none():
     ('resample', 'x', "resample='x' must be one of .*'cheap'"),
     ('spectral_gradient', 'ful', "did you mean 'full'"),
     ('attention_formula', 'papr', "did you mean 'paper'"),
+    ('eval.extractor', 'rand', "did you mean 'random'"),
+    ('eval.dtype', 'half', "eval.dtype='half' must be one of"),
+    ('eval.labels', 'datum', "did you mean 'data'"),
+    ('eval.metrics', ('fid', 'i'), "eval.metrics='i' must be one of"),
+    ('eval.weights', ('ema', 'rw'), "did you mean 'raw'"),
+    ('eval.bn_statistics', ('batc',), "did you mean 'batch'"),
     ('image_size', 48, r'image_size=48 must be one of \(32, 64, 128, 256\)'),
   ],
 )
 def test_refuses_other_choices(key, value, message):
   with pytest.raises(ValueError, match=f'{message}.*; set --config.{key}$'):
-    config_lib.resolve(changed(**{key: value}))
+    config_lib.resolve(changed(**{key.replace('.', '__'): value}))
 
 
-# Every int is an amount but these; a new one that may be zero belongs here.
+# All other ints are amounts; a new one that may be zero belongs here.
+MAY_BE_ZERO = ('seed', 'image_size', 'ema.start_step', 'eval.seed')
 AMOUNTS = [
   key
   for key, (kind, _) in config_lib.SCHEMA.items()
-  if (kind is int and key not in ('seed', 'image_size', 'ema.start_step'))
-  or key.endswith('learning_rate')
+  if (kind is int and key not in MAY_BE_ZERO) or key.endswith('learning_rate')
 ]
 
 
@@ -342,7 +350,9 @@ def test_differences_passes_over_what_does_not():
   bound = [
     key for key in flat if config_lib.differences({**flat, key: 'x'}, flat)
   ]
-  assert len(bound) == len(flat) - len(free)
+  assert len(bound) == len(flat) - len(free) - sum(
+    key.startswith('eval.') for key in flat
+  )
 
 
 def test_nearest_is_silent_when_nothing_is_near():
