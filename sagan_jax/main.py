@@ -8,9 +8,11 @@ or Ctrl-C with the state saved, 2 the config, data or directory was refused,
 """
 
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+from ml_collections.config_flags import config_path
 
 from sagan_jax import train
 
@@ -21,6 +23,31 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
 _ALLOW_CHANGES = flags.DEFINE_list(
   'allow_changes', [], 'Config keys that may differ from those of the run.'
 )
+
+
+def parse_flags(argv):
+  """Parses the command line; ends the program where a value is refused."""
+  try:
+    rest = flags.FLAGS(argv)
+    if _CONFIG.value is not None:
+      _CONFIG.value.keys()  # Raises now if the file could not be read.
+    return rest
+  except flags.Error as e:
+    text = str(e)
+  except OSError as e:  # Its last line has the cause.
+    text = f'--config: {str(e).strip().splitlines()[-1].strip()}'
+  except (AttributeError, KeyError) as e:
+    # Raised for a key that is not in the config, in words, but also by what is
+    # wrong in a config file: that needs its traceback.
+    frames = traceback.extract_tb(e.__traceback__)
+    if all(frame.filename != config_path.__file__ for frame in frames):
+      raise
+    error = e
+    while isinstance(error, Exception):  # They wrap each other.
+      error = error.args[0]
+    text = f'unknown config key {error}'
+  print(text, file=sys.stderr)  # Logging waits for its flags.
+  sys.exit(2)
 
 
 def main(argv):
@@ -44,4 +71,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  sys.exit(app.run(main))
+  sys.exit(app.run(main, flags_parser=parse_flags))
