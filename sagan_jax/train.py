@@ -409,9 +409,10 @@ class _on_signal:  # noqa: N801 - reads as a phrase where it is used.
       self._before[number] = signal.signal(number, self._handle)
 
   def _handle(self, number, frame):
-    del frame
+    del number, frame
+    for each in self._before:
+      signal.signal(each, signal.SIG_DFL)
     self._callback()
-    signal.signal(number, signal.SIG_DFL)
 
   def __exit__(self, *error):
     for number, handler in self._before.items():
