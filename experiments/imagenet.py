@@ -89,4 +89,28 @@ def get_config():
   c.checkpoint.keep_last = 3
   c.checkpoint.keep_every_steps = 50_000  # These stay; None: only the last.
 
+  c.eval = ConfigDict()  # The protocol of the scores, and when they are made.
+  c.eval.every_steps = placeholder(int)  # None: only by --mode=eval.
+  c.eval.max_time_share = 0.05  # Of a run; evaluations beyond it are skipped.
+  # Metric whose best checkpoint is kept, e.g. fid; None: fid of the extractor.
+  c.eval.best_metric = placeholder(str)
+  # inception, random (a fixed small network), or auto: inception if its file is
+  # at inception_path or in cache_dir, else random.
+  c.eval.extractor = 'auto'
+  c.eval.inception_path = placeholder(str)  # None: in cache_dir, or download.
+  c.eval.dtype = 'float32'  # Of the extractor; published scores are float32.
+  # fid, is, kid, prdc (precision, recall, density, coverage), sfid, intra_fid.
+  c.eval.metrics = ('fid', 'is', 'kid')
+  c.eval.num_fakes = 50_000  # Images (paper, section 5).
+  c.eval.num_reals = placeholder(int)  # Images; None: all of the split.
+  c.eval.labels = 'uniform'  # Of fakes: uniform, or as frequent as in the data.
+  c.eval.seed = 0  # Of the fakes' latents.
+  c.eval.batch_size = 100  # Images (SAG eval_imagenet.py).
+  c.eval.weights = ('ema',)  # ema, raw or both.
+  # Of batch norm: standing (recomputed), running, batch, or several.
+  c.eval.bn_statistics = ('standing',)
+  c.eval.standing_batches = 16  # Of batch_size, that standing moments are of.
+  c.eval.truncations = ()  # Of latents, besides none: deviations, e.g. (0.5,).
+  c.eval.cache_dir = '~/.cache/sagan_jax'  # References, Inception weights.
+
   return c

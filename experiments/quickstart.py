@@ -1,6 +1,6 @@
 """A small SAGAN on drawn shapes: minutes on two CPU cores, no download.
 
-  python -m sagan_jax.main --config=experiments/quickstart.py --workdir=DIR
+python -m sagan_jax.main --config=experiments/quickstart.py --workdir=DIR
 """
 
 from experiments import imagenet
@@ -28,4 +28,10 @@ def get_config():
   c.sample.standing_batches = 4
   c.checkpoint.every_steps = 500
   c.checkpoint.keep_every_steps = None
+  c.eval.every_steps = 500
+  c.eval.extractor = 'random'
+  c.eval.metrics = ('fid',)
+  c.eval.num_fakes = 1000
+  c.eval.num_reals = 2000
+  c.eval.standing_batches = 4
   return c

@@ -16,14 +16,14 @@ import statistics
 import sys
 import time
 
-from absl import app, flags
 import jax
 import jax.numpy as jnp
-from ml_collections import config_flags
 import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
 
+from sagan_jax import build, data, flops, sharding, state
 from sagan_jax import config as config_lib
-from sagan_jax import data, flops, sharding, state, train
 from sagan_jax.data import prefetch
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -77,13 +77,13 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
   Returns:
     {name: number} with the keys of `COLUMNS` that it measures.
   """
-  gan = train.build_gan(c, mesh)
+  gan = build.build_gan(c, mesh)
   init = jax.jit(
     functools.partial(state.init_state, gan, c.image_size),
     out_shardings=sharding.replicated(mesh),
   )
   began = time.perf_counter()
-  step = train.compile_step(
+  step = build.compile_step(
     gan, mesh, jax.eval_shape(init, c.seed), c.batch_size, c.image_size
   )
   compile_secs = time.perf_counter() - began
@@ -97,7 +97,7 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
   )
   fed = None
   if source is not None:
-    batches = train.host_batches(source, c, 0)
+    batches = build.host_batches(source, c, 0)
     with prefetch.Prefetcher(batches, put, depth=c.prefetch) as ready:
       current, fed = _time_steps(step, current, ready, steps, warmup)
   if profile:
@@ -113,7 +113,7 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
     'fed_images_per_sec': c.batch_size / fed if fed else None,
     'gflop_per_image': gflop,
     'compiler_gflop_per_image': compiled,
-    'step_mib': train.step_bytes(step) / 2**20,
+    'step_mib': build.step_bytes(step) / 2**20,
     'peak_mib': _peak_mib(mesh),
   }
 
@@ -162,7 +162,7 @@ def measure_input(source, c, *, seconds=5.0):
   Returns:
     Images of the global batch per second.
   """
-  batches = train.host_batches(source, c, 0)
+  batches = build.host_batches(source, c, 0)
   next(batches)
   began, count = time.perf_counter(), 0
   while time.perf_counter() - began < seconds:
@@ -207,9 +207,7 @@ def _random_batch(c):
     'image': rng.integers(
       0, 256, (c.n_dis, rows, size, size, 3), dtype=np.uint8
     ),
-    'label': rng.integers(
-      0, c.num_classes, (c.n_dis, rows), dtype=np.int32
-    ),
+    'label': rng.integers(0, c.num_classes, (c.n_dis, rows), dtype=np.int32),
   }
 
 
@@ -270,9 +268,7 @@ def main(argv):
   )
   rates = {}
   for i, (form, dtype, batch_size) in enumerate(variants):
-    v = config_lib.replace(
-      c, resample=form, dtype=dtype, batch_size=batch_size
-    )
+    v = config_lib.replace(c, resample=form, dtype=dtype, batch_size=batch_size)
     config_lib.check(v, mesh.size, jax.process_count())
     if dtype not in rates:
       rates[dtype] = matmul_flops(mesh, dtype)

@@ -36,6 +36,12 @@ class Checkpointer:
     """The steps there are checkpoints of, ascending."""
     return sorted(self._manager.all_steps())
 
+  def delete_after(self, step):
+    """Deletes the checkpoints of later steps."""
+    for later in self.steps():
+      if later > step:
+        self._manager.delete(later)
+
   def save(self, state):
     """Starts to write a state; the arrays may be donated when this returns.
 

@@ -11,13 +11,14 @@ import json
 import types
 from typing import Any
 
-from sagan_jax import losses
+from sagan_jax import losses, spectral
+from sagan_jax.evaluation import scores
 from sagan_jax.models import attention, discriminator, generator, resample
-from sagan_jax import spectral
 
 Config = types.SimpleNamespace
 
-_INT, _FLOAT, _STR, _BOOL, _INTS = int, float, str, bool, tuple
+_INT, _FLOAT, _STR, _BOOL = int, float, str, bool
+_INTS, _FLOATS, _STRS = (int,), (float,), (str,)  # Tuples of these.
 
 # Leaf -> (type, whether None is allowed).
 SCHEMA = {
@@ -65,6 +66,23 @@ SCHEMA = {
   'checkpoint.every_steps': (_INT, False),
   'checkpoint.keep_last': (_INT, False),
   'checkpoint.keep_every_steps': (_INT, True),
+  'eval.every_steps': (_INT, True),
+  'eval.max_time_share': (_FLOAT, False),
+  'eval.best_metric': (_STR, True),
+  'eval.extractor': (_STR, False),
+  'eval.inception_path': (_STR, True),
+  'eval.dtype': (_STR, False),
+  'eval.metrics': (_STRS, False),
+  'eval.num_fakes': (_INT, False),
+  'eval.num_reals': (_INT, True),
+  'eval.labels': (_STR, False),
+  'eval.seed': (_INT, False),
+  'eval.batch_size': (_INT, False),
+  'eval.weights': (_STRS, False),
+  'eval.bn_statistics': (_STRS, False),
+  'eval.standing_batches': (_INT, False),
+  'eval.truncations': (_FLOATS, False),
+  'eval.cache_dir': (_STR, False),
 }
 
 # These say how a run is watched and when it ends, not what it computes.
@@ -90,9 +108,17 @@ _POSITIVE = (
   'learning_rate',
   'num_examples',
   'shuffle_buffer',
+  'num_fakes',
+  'num_reals',
 )
 
 DTYPES = ('float32', 'bfloat16')
+
+# Of an evaluation; see `evaluate`.
+EXTRACTORS = ('auto', 'inception', 'random')
+LABELS = ('uniform', 'data')
+WEIGHTS = ('ema', 'raw')
+BN_STATISTICS = ('standing', 'running', 'batch')
 
 
 def flatten(tree, prefix=''):
@@ -188,12 +214,15 @@ def _typed(key, value, kind, optional):
     return None
   if kind is _FLOAT and type(value) is int:
     return float(value)
-  if kind is _INTS and isinstance(value, (tuple, list)):
-    if all(type(x) is int for x in value):
-      return tuple(value)
-  elif type(value) is kind:
-    return value
-  wanted = 'tuple of ints' if kind is _INTS else kind.__name__
+  if isinstance(kind, tuple):
+    wanted = f'tuple of {kind[0].__name__}s'
+    if isinstance(value, (tuple, list)):
+      if all(type(x) is kind[0] for x in value):
+        return tuple(value)
+  else:
+    wanted = kind.__name__
+    if type(value) is kind:
+      return value
   raise ValueError(
     f'config key {key!r} takes {wanted}{" or None" if optional else ""}, '
     f'got {value!r}; set --config.{key}'
@@ -217,12 +246,20 @@ def _check_values(c):
   _one_of('resample', c.resample, resample.FORMS)
   _one_of('spectral_gradient', c.spectral_gradient, spectral.GRADIENTS)
   _one_of('attention_formula', c.attention_formula, attention.FORMULAS)
+  _one_of('eval.extractor', c.eval.extractor, EXTRACTORS)
+  _one_of('eval.dtype', c.eval.dtype, DTYPES)
+  _one_of('eval.labels', c.eval.labels, LABELS)
+  for key, allowed in (
+    ('metrics', scores.METRICS),
+    ('weights', WEIGHTS),
+    ('bn_statistics', BN_STATISTICS),
+  ):
+    for value in getattr(c.eval, key):
+      _one_of(f'eval.{key}', value, allowed)
   for key, value in flatten(c).items():
     name = key.rsplit('.')[-1]
     if name in _POSITIVE and value is not None and not value > 0:
-      raise ValueError(
-        f'{key}={value!r} must be positive; set --config.{key}'
-      )
+      raise ValueError(f'{key}={value!r} must be positive; set --config.{key}')
     if name in ('decay', 'bn_decay', 'b1', 'b2') and not 0 <= value < 1:
       raise ValueError(f'{key}={value!r} must be in [0, 1); set --config.{key}')
 

@@ -12,9 +12,13 @@ from sagan_jax.models import discriminator, generator
 def attention_macs(channels, size, formula='code'):
   """Multiply-adds of a self-attention block on a map size x size."""
   queries = size * size
-  keys, width = (queries // 4, channels // 2) if formula == 'code' else (
-    queries,
-    channels // 8,
+  keys, width = (
+    (queries // 4, channels // 2)
+    if formula == 'code'
+    else (
+      queries,
+      channels // 8,
+    )
   )
   projections = queries * channels * (2 * (channels // 8) + 2 * width)
   return projections + queries * keys * (channels // 8 + width)

@@ -16,14 +16,15 @@ class Writer:
 
   Args:
     directory: pathlib.Path that exists.
-    start_step: rows beyond it, left by a run that died, are dropped.
+    start_step: rows beyond it, left by a run that died, are dropped;
+      None keeps all.
     tensorboard: whether to write event files too, through clu.
   """
 
   def __init__(self, directory, start_step, *, tensorboard):
     self._board = _summary_writer(directory) if tensorboard else None
     path = directory / 'metrics.jsonl'
-    if path.exists():
+    if start_step is not None and path.exists():
       _drop_rows_after(path, start_step)
     self._file = path.open('a')
 

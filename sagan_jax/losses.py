@@ -3,7 +3,8 @@
 All take float32 logits [B] and return a float32 scalar, a mean over B.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -1,10 +1,15 @@
-"""Trains a self-attention GAN.
+"""Trains and evaluates self-attention GANs.
 
   python -m sagan_jax.main --config=experiments/imagenet.py --workdir=DIR
+  python -m sagan_jax.main --mode=eval --workdir=DIR [--step=N]
+  python -m sagan_jax.main --mode=eval --config=FILE --real=SOURCE --fake=SOURCE
 
-The same command resumes a run. Exit codes: 0 finished, 75 stopped by SIGTERM
-or Ctrl-C with the state saved, 2 the config, data or directory was refused,
-1 anything else. This file only reads flags: everything else is in libraries.
+The first command also resumes a run. The second scores its checkpoints, the
+third two sets of images, named as `--config.dataset.name` names them.
+
+Exit codes: 0 finished, 75 stopped by SIGTERM or Ctrl-C with the state saved, 2
+the config, data or directory was refused, 1 anything else. This file only reads
+flags: everything else is in libraries.
 """
 
 import sys
@@ -14,12 +19,18 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
-from sagan_jax import train
+from sagan_jax import evaluations, experiment, train
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config file, executed as Python.', lock_config=True
 )
+_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'What to do.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
+_STEP = flags.DEFINE_integer(
+  'step', None, 'Checkpoint to evaluate; default: all.'
+)
+_REAL = flags.DEFINE_string('real', None, 'Images to evaluate against.')
+_FAKE = flags.DEFINE_string('fake', None, 'Images to evaluate.')
 _ALLOW_CHANGES = flags.DEFINE_list(
   'allow_changes', [], 'Config keys that may differ from those of the run.'
 )
@@ -57,12 +68,22 @@ def main(argv):
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes.
   try:
-    run = train.Run(_CONFIG.value, _WORKDIR.value, _ALLOW_CHANGES.value)
-  except ValueError as e:
+    if _REAL.value or _FAKE.value:
+      evaluations.evaluate_sources(_CONFIG.value, _REAL.value, _FAKE.value)
+      return 0
+    if _WORKDIR.value is None:
+      raise ValueError('no directory was given; set --workdir')
+    run = experiment.Experiment(
+      _CONFIG.value, _WORKDIR.value, _ALLOW_CHANGES.value
+    )
+    if _MODE.value == 'eval':
+      evaluations.evaluate_checkpoints(run, _STEP.value)
+      return 0
+  except (ValueError, FileNotFoundError) as e:
     logging.error('%s', e)
     return 2
   try:
-    run.train()
+    train.Trainer(run).train()
   except train.Interrupted as e:
     logging.warning('%s; run the same command again to go on', e)
     return train.EXIT_INTERRUPTED
@@ -70,5 +91,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
   sys.exit(app.run(main, flags_parser=parse_flags))

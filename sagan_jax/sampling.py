@@ -41,12 +41,12 @@ class Sampler:
       )
       return new['batch_stats']
 
-    @jax.jit
-    def generate(params, stats, key, index, label):
+    @functools.partial(jax.jit, static_argnames=('truncation', 'batch_moments'))
+    def generate(params, stats, key, index, label, truncation, batch_moments):
       keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-      z = jax.vmap(lambda k: jax.random.normal(k, (gan.latent_dim,)))(keys)
+      z = jax.vmap(lambda k: _latent(k, gan.latent_dim, truncation))(keys)
       images = gan.generator.apply(
-        {'params': params, **stats}, *place((z, label)), train=False
+        {'params': params, **stats}, *place((z, label)), train=batch_moments
       )
       return to_uint8(images)
 
@@ -75,28 +75,55 @@ class Sampler:
     batches = jax.tree.map(lambda *x: jnp.stack(x), *batches)
     return {**stats, 'batch_stats': _pool(batches)}
 
-  def generate(self, params, stats, key, labels, start=0):
-    """Makes images start, start + 1, ... with running statistics.
+  def batches(
+    self,
+    params,
+    stats,
+    key,
+    labels,
+    *,
+    start=0,
+    stop=None,
+    truncation=None,
+    batch_moments=False,
+  ):
+    """Makes image i of label i for start <= i < stop, in batches on the device.
 
     Args:
       params: of the generator.
       stats: its collections.
       key: of the set of images.
-      labels: int [n], any n >= 1.
-      start: index of the first image.
+      labels: int [n], of all images of the set; any n >= 1.
+      start: first image to make.
+      stop: where to end; None for n.
+      truncation: latents are drawn from the normal distribution cut at this
+        many deviations (arXiv:1809.11096, section 3.1); None cuts nowhere.
+      batch_moments: normalise by the moments of each batch in place of those
+        in `stats`; then images do depend on the batch size.
 
-    Returns:
-      uint8 NumPy array [n, H, W, 3].
+    Yields:
+      (uint8 [batch_size, H, W, 3], labels int32 [m]), m images of which count.
     """
-    images = []
-    for first in range(0, len(labels), self.batch_size):
-      part = np.asarray(labels[first : first + self.batch_size], np.int32)
-      index = start + first + np.arange(self.batch_size, dtype=np.uint32)
-      label = np.zeros(self.batch_size, np.int32)
-      label[: len(part)] = part
-      made = self._generate(params, stats, key, index, label)
-      images.append(np.asarray(made)[: len(part)])
-    return np.concatenate(images)
+    labels = np.asarray(labels, np.int32)
+    stop = len(labels) if stop is None else stop
+    for first in range(start, stop, self.batch_size):
+      part = labels[first : min(first + self.batch_size, stop)]
+      index = first + np.arange(self.batch_size, dtype=np.uint32)
+      # Past the end the labels begin anew, as those of a longer set might.
+      label = labels[index % len(labels)]
+      images = self._generate(
+        params, stats, key, index, label, truncation, batch_moments
+      )
+      yield images, part
+
+  def generate(self, params, stats, key, labels, **kwargs):
+    """Makes the images of `batches` as one uint8 NumPy array [n, H, W, 3]."""
+    return np.concatenate(
+      [
+        np.asarray(images)[: len(part)]
+        for images, part in self.batches(params, stats, key, labels, **kwargs)
+      ]
+    )
 
 
 def to_uint8(images):
@@ -121,6 +148,12 @@ def grid(images, columns):
 def save_png(path, image):
   """Writes uint8 [H, W, 3] as PNG."""
   Image.fromarray(image).save(path)
+
+
+def _latent(key, dim, truncation):
+  if truncation is None:
+    return jax.random.normal(key, (dim,))
+  return jax.random.truncated_normal(key, -truncation, truncation, (dim,))
 
 
 def _pool(batches):

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 DATA_AXIS = 'data'
@@ -36,6 +37,53 @@ def make_mesh(num_devices=None):
   return jax.sharding.Mesh(np.array(devices[:num_devices]), (DATA_AXIS,))
 
 
+def local_mesh(mesh):
+  """The part of a mesh that this process holds; all of it with one process."""
+  mine = [
+    d for d in mesh.devices.flat if d.process_index == jax.process_index()
+  ]
+  return jax.sharding.Mesh(np.array(mine), (DATA_AXIS,))
+
+
+def localize(tree, mesh):
+  """Replicated arrays of a global mesh, as arrays of this process's part.
+
+  Args:
+    tree: of arrays that are whole on every device.
+    mesh: what `local_mesh` returned.
+
+  Returns:
+    The same tree; with one process the same arrays.
+  """
+  if jax.process_count() == 1:
+    return tree
+  return jax.device_put(
+    jax.tree.map(lambda x: x.addressable_data(0), tree), replicated(mesh)
+  )
+
+
+def gather_rows(rows):
+  """Concatenates the NumPy rows of all processes, in their order.
+
+  Bytes travel, so that float64 arrives as it is. All processes must call this.
+
+  Args:
+    rows: NumPy [n, ...]; n may differ from process to process.
+
+  Returns:
+    NumPy [sum of n, ...].
+  """
+  if jax.process_count() == 1:
+    return rows
+  counts = multihost_utils.process_allgather(np.array([len(rows)])).reshape(-1)
+  padded = np.zeros((counts.max(), *rows.shape[1:]), rows.dtype)
+  padded[: len(rows)] = rows
+  parts = multihost_utils.process_allgather(padded.reshape(-1).view(np.uint8))
+  parts = parts.reshape(len(counts), -1).view(rows.dtype)
+  parts = parts.reshape(len(counts), *padded.shape)
+  return np.concatenate([p[:n] for p, n in zip(parts, counts, strict=True)])
+
+
 def replicated(mesh):
   """The same whole array on every device: parameters and their statistics."""
   return NamedSharding(mesh, PartitionSpec())
@@ -44,6 +92,17 @@ def replicated(mesh):
 def split_batch(mesh, axis=0):
   """An array whose axis `axis` is the batch, cut along the mesh."""
   return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA_AXIS))
+
+
+def split_or_replicate(mesh, batch_size):
+  """`split_batch` where the batch divides by the devices; else `replicated`.
+
+  For work whose result must not depend on the mesh: a batch that does not
+  divide is computed whole on every device, which is right and not fast.
+  """
+  if batch_size % mesh.size:
+    return replicated(mesh)
+  return split_batch(mesh)
 
 
 def put_batch(batch, sharding):

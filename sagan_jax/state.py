@@ -111,6 +111,8 @@ def digest(state):
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       leaf = jax.random.key_data(leaf)
     leaf = np.asarray(leaf)
-    sha.update(f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'.encode())
+    sha.update(
+      f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}'.encode()
+    )
     sha.update(leaf.tobytes())
   return sha.hexdigest()

@@ -54,7 +54,9 @@ def train_step(gan, state, batch):
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
   ema_params = optax.incremental_update(g.params, state.ema_params, 1 - decay)
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
-  return state_lib.GanState(state.step + 1, state.rng, g, d, ema_params), metrics
+  return state_lib.GanState(
+    state.step + 1, state.rng, g, d, ema_params
+  ), metrics
 
 
 def update_discriminator(gan, d, g, real, key):

@@ -95,6 +95,21 @@ class MomentsAccumulator:
     self.count = total
 
 
+def combine(parts):
+  """Returns the `Moments` of several disjoint sets together.
+
+  Args:
+    parts: iterable of `Moments` of the same dimensions, each of two samples or
+      more.
+  """
+  whole = None
+  for part in parts:
+    if whole is None:
+      whole = MomentsAccumulator(len(part.mean))
+    whole._combine(part.count, part.mean, part.cov * (part.count - 1))
+  return whole.finish()
+
+
 def from_features(features, block_rows=4096):
   """Returns the `Moments` of features that are all at hand.
 

@@ -59,7 +59,7 @@ class Network(nn.Module):
         name=f'attention_{size}',
       )(x)
     if size in self.residual:
-      x = attention.ResidualControl(
-        conv=self.conv(), name=f'residual_{size}'
-      )(x)
+      x = attention.ResidualControl(conv=self.conv(), name=f'residual_{size}')(
+        x
+      )
     return x

@@ -78,7 +78,10 @@ def _kernel_gradient(x, g, *, size, stride, padding):
   if stride == 1:
     return _taps(x, g, size)
   phases = [
-    [_taps(x[:, r::stride, c::stride], g, size // stride) for c in range(stride)]
+    [
+      _taps(x[:, r::stride, c::stride], g, size // stride)
+      for c in range(stride)
+    ]
     for r in range(stride)
   ]
   taps = jnp.stack([jnp.stack(row) for row in phases])  # [s, s, k/s, k/s, I, O]

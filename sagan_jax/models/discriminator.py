@@ -1,6 +1,6 @@
 """The SAGAN discriminator (self-attention-gan discriminator.py)."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax

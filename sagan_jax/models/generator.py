@@ -1,7 +1,7 @@
 """The SAGAN generator (self-attention-gan generator.py:generator_test)."""
 
 import functools
-from typing import Callable
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax

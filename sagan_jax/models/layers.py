@@ -10,7 +10,7 @@ Weights and their normalisation are float32; only the normalised weight is
 cast to the dtype of the layer's input.
 """
 
-from typing import Callable
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax

@@ -37,9 +37,13 @@ class BatchNorm(nn.Module):
     features = x.shape[-1]
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,))
-    shape = (features,) if self.num_classes is None else (
-      self.num_classes,
-      features,
+    shape = (
+      (features,)
+      if self.num_classes is None
+      else (
+        self.num_classes,
+        features,
+      )
     )
     gamma = self.param('gamma', nn.initializers.ones, shape)
     beta = self.param('beta', nn.initializers.zeros, shape)
@@ -50,7 +54,9 @@ class BatchNorm(nn.Module):
       mean, var = self._moments(x)  # [G, C]
       if self.is_mutable_collection('batch_stats'):
         keep = self.decay
-        running_mean.value = keep * running_mean.value + (1 - keep) * mean.mean(0)
+        running_mean.value = keep * running_mean.value + (1 - keep) * mean.mean(
+          0
+        )
         running_var.value = keep * running_var.value + (1 - keep) * var.mean(0)
       images = x.shape[0] // mean.shape[0]
       mean = jnp.repeat(mean, images, 0)

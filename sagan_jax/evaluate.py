@@ -1,0 +1,242 @@
+"""Scores generators: a grid of weights, batch-norm statistics and truncations.
+
+Image i of an evaluation is made from `fold_in(key, i)` and label i, whatever
+the mesh; real images count exactly once. Every result is a record of scores
+and of the protocol that they were made by (`evaluation.protocol`).
+"""
+
+import itertools
+import pathlib
+import platform
+import time
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sagan_jax import __version__, sharding
+from sagan_jax.evaluation import (
+  download,
+  extractors,
+  features,
+  reference,
+  scores,
+  weights,
+)
+
+
+class Evaluator:
+  """Scores the states of one run, or sets of images.
+
+  Args:
+    c: a `Config`; its section `eval` is the protocol.
+    mesh: of all processes.
+    source: of the real images.
+    say: called with lines of progress.
+
+  Raises:
+    ValueError: if weights of the extractor are damaged or unknown.
+    FileNotFoundError: if there are none.
+  """
+
+  def __init__(self, c, mesh, source, say=print):
+    self.c = c
+    self.source = source
+    self._say = say
+    self._mesh = sharding.local_mesh(mesh)
+    self.extractor = make_extractor(c)
+    self.metrics = scores.available(c.eval.metrics, self.extractor)
+    if not self.metrics:
+      raise ValueError(
+        f'extractor {self.extractor.name} gives none of the metrics '
+        f'{c.eval.metrics}; set --config.eval.metrics'
+      )
+    self._extraction = features.FeatureExtraction(
+      self.extractor, self._mesh, c.eval.batch_size
+    )
+    self._real = None
+
+  def real(self):
+    """The features of the real images, made or loaded when first asked for."""
+    if self._real is None:
+      cache = pathlib.Path(self.c.eval.cache_dir).expanduser() / 'references'
+      progress = self._counter(
+        'real images', self.c.eval.num_reals or self.source.num_examples
+      )
+      self._real, cached = reference.load_or_make(
+        self.source,
+        self._extraction,
+        num_images=self.c.eval.num_reals,
+        keep_all='intra_fid' in self.metrics,
+        cache_dir=cache,
+        say=progress,
+      )
+      if cached:
+        self._say(f'real images: {self._real.count} from the cache')
+    return self._real
+
+  def of_state(self, sampler, state):
+    """Scores a state by every cell of the grid.
+
+    Args:
+      sampler: a `sampling.Sampler` of its generator, on this process's devices.
+      state: a `GanState`.
+
+    Returns:
+      A list of records {'card', 'scores', 'per_class'}.
+    """
+    e = self.c.eval
+    g = sharding.localize(state.generator, self._mesh)
+    params = {
+      'raw': g.params,
+      'ema': sharding.localize(state.ema_params, self._mesh),
+    }
+    key = jax.random.key(e.seed)
+    labels = self._labels(self.source.num_classes)
+    start, stop = self._share(len(labels))
+    records = []
+    for name, mode in itertools.product(e.weights, e.bn_statistics):
+      stats = g.stats
+      if mode == 'standing':
+        stats = sampler.standing_stats(
+          params[name], stats, jax.random.fold_in(key, 1), e.standing_batches
+        )
+      for truncation in (None, *e.truncations):
+        made = sampler.batches(
+          params[name],
+          stats,
+          jax.random.fold_in(key, 0),
+          labels,
+          start=start,
+          stop=stop,
+          truncation=truncation,
+          batch_moments=mode == 'batch',
+        )
+        described = {
+          'weights': name,
+          'bn_statistics': mode,
+          'truncation': truncation,
+          'step': int(state.step),
+          'seed': e.seed,
+          'labels': e.labels,
+        }
+        records.append(self._score(made, len(labels), described))
+    return records
+
+  def of_source(self, fake):
+    """Scores the images of a data source against the real ones.
+
+    Args:
+      fake: a `data.Source`; `num_fakes` of its images, at most all, count.
+
+    Returns:
+      A list of one record.
+    """
+    count = min(self.c.eval.num_fakes, fake.num_examples)
+    made = features.source_batches(fake, count, self.c.eval.batch_size)
+    described = {'fake_data': fake.name, 'fake_fingerprint': fake.fingerprint}
+    return [self._score(made, count, described)]
+
+  def main_metric(self):
+    """Name of the metric that checkpoints are chosen by."""
+    main = next(iter(self.extractor.taps))
+    return self.c.eval.best_metric or self.extractor.metric_name('fid', main)
+
+  def _score(self, made, count, described):
+    began = time.perf_counter()
+    fake = self._extraction.collect(
+      made, count, say=self._counter('fakes', count)
+    )
+    found = scores.compute(self.metrics, self.extractor, self.real(), fake)
+    return {
+      'card': self._card(count) | described,
+      'scores': found.values,
+      'per_class': {
+        self.source.class_names[k]: v for k, v in found.per_class.items()
+      },
+      'secs': time.perf_counter() - began,
+    }
+
+  def _card(self, count):
+    """What every score of this evaluator is made by."""
+    return {
+      'extractor': self.extractor.name,
+      'extractor_digest': self.extractor.digest,
+      'extractor_dtype': self.extractor.dtype,
+      'resize': self.extractor.resize,
+      'quantisation': 'uint8, truncated',
+      'data': self.source.name,
+      'data_fingerprint': self.source.fingerprint,
+      'image_size': self.source.image_size,
+      'num_real': self.real().count,
+      'num_fake': count,
+      'is_splits': [10, 1],
+      'versions': {
+        'sagan_jax': __version__,
+        'jax': jax.__version__,
+        'flax': flax.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+      },
+      'device_kind': self._mesh.devices.flat[0].device_kind,
+    }
+
+  def _labels(self, num_classes):
+    """Labels of all fakes, by the protocol; the same on every process."""
+    count = self.c.eval.num_fakes
+    if self.c.eval.labels == 'uniform':
+      return np.arange(count) % num_classes
+    shares = np.bincount(self.real().labels, minlength=num_classes)
+    edges = np.cumsum(shares) / shares.sum()
+    # Stratified: each class as often as its share says, rounded.
+    sorted_labels = np.searchsorted(edges, (np.arange(count) + 0.5) / count)
+    rng = np.random.Generator(np.random.Philox(self.c.eval.seed))
+    return rng.permuted(sorted_labels)
+
+  def _share(self, count):
+    """Bounds of the images this process makes: whole batches of the set."""
+    size = self.c.eval.batch_size
+    batches = -(-count // size)
+    p, n = jax.process_index(), jax.process_count()
+    begin, end = (batches * i // n * size for i in (p, p + 1))
+    return begin, min(end, count)
+
+  def _counter(self, what, total):
+    """Returns a function that says how far things are, every ten seconds."""
+    began = last = time.perf_counter()
+
+    def report(done):
+      nonlocal last
+      now = time.perf_counter()
+      if now - last > 10:
+        last = now
+        left = (now - began) / done * (total - done)
+        self._say(f'{what}: {done}/{total}, {left:.0f}s left')
+
+    return report
+
+
+def make_extractor(c):
+  """The extractor that a config asks for.
+
+  Args:
+    c: a `Config`.
+
+  Returns:
+    An `extractors.Extractor`.
+
+  Raises:
+    FileNotFoundError: if Inception weights are asked for and not to be had.
+    ValueError: if the file is not what it should be.
+  """
+  e = c.eval
+  cache = pathlib.Path(e.cache_dir).expanduser()
+  found = e.inception_path is not None or any(
+    (cache / known.filename).is_file() for known in weights.KNOWN_FILES
+  )
+  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
+    return extractors.random_conv_extractor()
+  path = download.find_or_download(e.inception_path, cache)
+  params, card = weights.load(path, cache)
+  return extractors.inception_extractor(params, card, dtype=jnp.dtype(e.dtype))

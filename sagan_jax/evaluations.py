@@ -1,0 +1,179 @@
+"""Evaluations and what becomes of them: records, the best state, the report."""
+
+import time
+
+from sagan_jax import checkpoint, data, evaluate, log, sharding
+from sagan_jax import config as config_lib
+from sagan_jax.evaluation import protocol, report, scores
+
+
+class Evaluations:
+  """The evaluations of one run: records, the best checkpoint, the report.
+
+  A failure is recorded and told, and training goes on.
+
+  Args:
+    run: an `experiment.Experiment`.
+    start_step: records beyond it, left by a run that died, are dropped; None
+      keeps all.
+    say: called with lines of progress.
+  """
+
+  def __init__(self, run, start_step, say=print):
+    self._run = run
+    self._say = say
+    self._path = run.workdir / 'evaluations.jsonl'
+    self._evaluator = None
+    self._best = checkpoint.Checkpointer(run.workdir / 'best', keep_last=1)
+    self._records = protocol.read(self._path)
+    if start_step is not None:
+      self._records = [
+        r for r in self._records if r['card']['step'] <= start_step
+      ]
+      self._best.delete_after(start_step)
+      if run.is_main:
+        protocol.write(self._path, self._records)
+
+  def of_state(self, state):
+    """Evaluates a state; keeps it if it is the best so far.
+
+    Args:
+      state: a `GanState`.
+
+    Returns:
+      {'eval/...': value} for the log; {} if the evaluation failed.
+    """
+    step = int(state.step)
+    began = time.perf_counter()
+    try:
+      if self._evaluator is None:
+        run = self._run
+        self._evaluator = evaluate.Evaluator(
+          run.config, run.mesh, run.source, self._say
+        )
+      records = self._evaluator.of_state(self._run.sampler, state)
+    except Exception as e:  # noqa: BLE001 - training must outlive its scores.
+      self._say(f'step {step}: the evaluation failed: {type(e).__name__}: {e}')
+      self._record(
+        [{'card': {'step': step}, 'error': f'{type(e).__name__}: {e}'}]
+      )
+      return {}
+    self._keep_if_best(state, records[0])
+    self._record(records)
+    scalars = {}
+    for record in records:
+      card = record['card']
+      variant = f'{card["weights"]}_{card["bn_statistics"]}'
+      if card['truncation'] is not None:
+        variant += f'_{card["truncation"]:g}'
+      for name, value in record['scores'].items():
+        scalars[f'eval/{name}/{variant}'] = value
+      shown = ', '.join(f'{k} {v:.4g}' for k, v in record['scores'].items())
+      self._say(
+        f'step {step}: {shown} ({variant}, {card["num_fake"]} fakes against '
+        f'{card["num_real"]} real images, {card["extractor"]})'
+      )
+    scalars['perf/eval_secs'] = time.perf_counter() - began
+    return scalars
+
+  def _record(self, records):
+    """Adds records, in place of earlier ones with the same card."""
+    cards = [r['card'] for r in records]
+    self._records = [r for r in self._records if r['card'] not in cards]
+    self._records += records
+    if self._run.is_main:
+      protocol.write(self._path, self._records)
+      scored = [r for r in self._records if 'scores' in r]
+      if scored:
+        report.write(self._run.workdir / 'scores', scored)
+
+  def _keep_if_best(self, state, record):
+    """Saves the state under `best` if its main metric beats all earlier ones."""
+    name = self._evaluator.main_metric()
+    if name not in record['scores']:
+      raise ValueError(
+        f'there is no metric {name!r} among {list(record["scores"])}; set '
+        '--config.eval.best_metric'
+      )
+    value = record['scores'][name]
+    earlier = [
+      r['scores'][name]
+      for r in self._records
+      if name in r.get('scores', ()) and _same_variant(r, record)
+    ]
+    if all(scores.is_better(name, value, than) for than in earlier):
+      self._best.save(state)
+      self._best.wait()
+
+
+def _same_variant(a, b):
+  try:
+    protocol.check_same(a['card'], b['card'])
+  except ValueError:
+    return False
+  return all(
+    a['card'][k] == b['card'][k]
+    for k in ('weights', 'bn_statistics', 'truncation')
+  )
+
+
+def evaluate_checkpoints(run, step=None, say=print):
+  """Evaluates one checkpoint of a run, or all of them.
+
+  Args:
+    run: an `experiment.Experiment`.
+    step: of the checkpoint; None for all.
+    say: called with lines of progress.
+
+  Raises:
+    ValueError: if there is no such checkpoint, or an evaluation failed.
+  """
+  steps = run.checkpointer.steps() if step is None else [step]
+  if not steps:
+    raise ValueError(f'{run.workdir} has no checkpoints; train first')
+  evaluations = Evaluations(run, None, say)
+  writer = None
+  if run.is_main:
+    writer = log.Writer(
+      run.workdir, None, tensorboard=run.config.log.tensorboard
+    )
+  for each in steps:
+    scalars = evaluations.of_state(run.restore(each))
+    if writer and scalars:
+      writer.write(each, scalars)
+  if run.is_main:
+    writer.close()
+    say((run.workdir / 'scores' / 'scores.md').read_text())
+
+
+def evaluate_sources(config, real, fake, say=print):
+  """Scores one set of images against another; no model is needed.
+
+  Args:
+    config: a ConfigDict or nested dict; its image size and section `eval` count.
+    real: name of a data source.
+    fake: name of a data source.
+    say: called with lines of progress and with the table.
+
+  Returns:
+    The record.
+
+  Raises:
+    ValueError: if a source cannot be opened or has no images.
+  """
+  if config is None or not real or not fake:
+    raise ValueError(
+      'two sets of images need --config (its eval section is the protocol), '
+      '--real and --fake'
+    )
+  c = config_lib.resolve(config)
+  sources = [
+    data.make_source(name, image_size=c.image_size, split=c.dataset.split)
+    for name in (real, fake)
+  ]
+  evaluator = evaluate.Evaluator(
+    c, sharding.make_mesh(c.num_devices), sources[0], say
+  )
+  records = evaluator.of_source(sources[1])
+  say(report.table(records))
+  return records[0]

@@ -1,0 +1,130 @@
+"""One run in one directory: what stays the same while it trains."""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+
+from sagan_jax import build, checkpoint, data, sampling, sharding
+from sagan_jax import config as config_lib
+from sagan_jax import state as state_lib
+
+
+class Experiment:
+  """A checked config with its mesh, data, networks and checkpoints.
+
+  Args:
+    config: a ConfigDict or nested dict; None to read that of the directory.
+    workdir: where the run lives; opening it again resumes it.
+    allow_changes: keys of the config that may differ from the saved ones.
+
+  Raises:
+    ValueError: if the config, the data or the directory do not fit.
+  """
+
+  def __init__(self, config, workdir, allow_changes=()):
+    workdir = pathlib.Path(workdir).expanduser().absolute()
+    c = config_lib.resolve(_saved_config(workdir) if config is None else config)
+    self.mesh = sharding.make_mesh(c.num_devices)
+    self.source = data.make_source(image_size=c.image_size, **vars(c.dataset))
+    c.num_classes = _num_classes(c, self.source)
+    config_lib.check(c, self.mesh.size, jax.process_count())
+    self.config = c
+    self.workdir = workdir
+    self.is_main = jax.process_index() == 0
+    _check_same_run(workdir, c, allow_changes)
+    if self.is_main:
+      _write_config(workdir, c)
+    self.gan = build.build_gan(c, self.mesh)
+    self.checkpointer = checkpoint.Checkpointer(
+      workdir / 'checkpoints',
+      keep_last=c.checkpoint.keep_last,
+      keep_every_steps=c.checkpoint.keep_every_steps,
+    )
+
+  @functools.cached_property
+  def sampler(self):
+    """Makes images on the devices of this process; compiled once."""
+    mesh, size = sharding.local_mesh(self.mesh), self.config.eval.batch_size
+    place = sharding.split_or_replicate(mesh, size)
+    return sampling.Sampler(
+      dataclasses.replace(self.gan, batch_sharding=place), size
+    )
+
+  def restore(self, step=None):
+    """The state of a step, or of the last one saved.
+
+    Args:
+      step: of a checkpoint; None for the last, or a fresh state if none is.
+
+    Returns:
+      A `GanState`, replicated on the mesh.
+
+    Raises:
+      ValueError: if there is no checkpoint of the step, or it is of another
+        model.
+    """
+    whole = sharding.replicated(self.mesh)
+    init = jax.jit(
+      functools.partial(state_lib.init_state, self.gan, self.config.image_size),
+      out_shardings=whole,
+    )
+    steps = self.checkpointer.steps()
+    if step is None and not steps:
+      return init(self.config.seed)
+    if step is not None and step not in steps:
+      raise ValueError(
+        f'{self.workdir} has no checkpoint of step {step}, only of {steps}; '
+        'set --step'
+      )
+    target = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+      jax.eval_shape(init, self.config.seed),
+    )
+    return self.checkpointer.restore(
+      target, steps[-1] if step is None else step
+    )
+
+
+def _num_classes(c, source):
+  if c.num_classes not in (None, source.num_classes):
+    raise ValueError(
+      f'num_classes is {c.num_classes}, but {source.name} has '
+      f'{source.num_classes}; set --config.num_classes={source.num_classes}'
+    )
+  return source.num_classes
+
+
+def _saved_config(workdir):
+  path = workdir / 'config.json'
+  if not path.exists():
+    raise ValueError(f'there is no run in {workdir}; set --config or --workdir')
+  return config_lib.load(path)
+
+
+def _check_same_run(workdir, c, allow_changes):
+  """Refuses a directory that holds a run with another config."""
+  path = workdir / 'config.json'
+  if not path.exists():
+    return
+  changed = config_lib.differences(config_lib.load(path), c)
+  for key in allow_changes:
+    changed.pop(key, None)
+  if changed:
+    raise ValueError(
+      f'{workdir} holds a run with another config:\n  '
+      + '\n  '.join(changed.values())
+      + '\nuse another --workdir, or allow the changes with '
+      f'--allow_changes={",".join(changed)}'
+    )
+
+
+def _write_config(workdir, c):
+  try:
+    (workdir / 'samples').mkdir(parents=True, exist_ok=True)
+    config_lib.save(c, workdir / 'config.json')
+  except OSError as e:
+    raise ValueError(
+      f'cannot write to --workdir={workdir}: {e.strerror}'
+    ) from e
