@@ -37,7 +37,7 @@ class Trainer:
   """Drives one `experiment.Experiment` from its last checkpoint to its end."""
 
   def __init__(self, experiment):
-    self._run = experiment
+    self.run = experiment
     self._clock = log.Clock()
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interrupted = False
@@ -53,7 +53,7 @@ class Trainer:
       NonFiniteLossError: naming the step and the loss; nothing is saved.
       RuntimeError: if a checkpoint cannot be written.
     """
-    run, c = self._run, self._run.config
+    run, c = self.run, self.run.config
     state = run.restore()
     start = int(state.step)
     self._progress = log.Progress(c.num_steps, start, show=run.is_main)
@@ -95,7 +95,7 @@ class Trainer:
     return state
 
   def _loop(self, step_fn, state, batches):
-    c = self._run.config
+    c = self.run.config
     self._clock = log.Clock()
     self._interval = (time.perf_counter(), 0.0, int(state.step))
     waited = batches.wait_secs
@@ -131,7 +131,7 @@ class Trainer:
     self._progress.say(text)
 
   def _announce(self, state):
-    run = self._run
+    run = self.run
     networks = {
       'generator': state.generator,
       'discriminator': state.discriminator,
@@ -159,15 +159,15 @@ class Trainer:
     for step, metrics in pending:
       for name in ('d_loss', 'g_loss'):
         if not np.isfinite(metrics[name]):
-          good = max(self._run.checkpointer.steps(), default=0)
+          good = max(self.run.checkpointer.steps(), default=0)
           raise NonFiniteLossError(
             f'{name} is {metrics[name]} at step {step}; the last good '
             f'checkpoint is of step {good}. Lower '
             '--config.optim.*.learning_rate, or set --config.dtype=float32'
           )
-    self._run.checkpointer.check()
+    self.run.checkpointer.check()
     if not pending or not is_due(
-      pending[-1][0], self._run.config.log.every_steps
+      pending[-1][0], self.run.config.log.every_steps
     ):
       return
     step, metrics = pending[-1]
@@ -186,9 +186,9 @@ class Trainer:
     self._interval = (now, other, step)
     steps = step - step_then
     secs = (now - since) - (other - other_then)  # Of stepping alone.
-    left = self._run.config.num_steps - step
+    left = self.run.config.num_steps - step
     return {
-      'perf/images_per_sec': steps * self._run.config.batch_size / secs,
+      'perf/images_per_sec': steps * self.run.config.batch_size / secs,
       'perf/eta_secs': (now - since) / steps * left,
     }
 
@@ -197,20 +197,20 @@ class Trainer:
     jax.block_until_ready(state)
     self._log()
     with self._clock.section('checkpoint'):
-      self._run.checkpointer.save(state)
+      self.run.checkpointer.save(state)
       if wait:
-        self._run.checkpointer.wait()
+        self.run.checkpointer.wait()
 
   def _sample(self, state, step):
     """Writes grids of fixed latents, of the raw and the averaged weights."""
-    c = self._run.config
+    c = self.run.config
     jax.block_until_ready(state)
     with self._clock.section('sample'):
-      mesh = sharding.local_mesh(self._run.mesh)
+      mesh = sharding.local_mesh(self.run.mesh)
       g, ema_params = sharding.localize(
         (state.generator, state.ema_params), mesh
       )
-      sampler = self._run.sampler
+      sampler = self.run.sampler
       key = jax.random.key(c.seed)
       shown = min(c.num_classes, c.sample.max_classes)
       classes = np.linspace(0, c.num_classes - 1, shown).round()
@@ -222,7 +222,7 @@ class Trainer:
         images = sampler.generate(params, stats, key, labels)
         if self._writer:
           sheet = sampling.grid(images, c.sample.images_per_class)
-          path = self._run.workdir / 'samples' / f'{step:08d}_{name}.png'
+          path = self.run.workdir / 'samples' / f'{step:08d}_{name}.png'
           sampling.save_png(path, sheet)
           self._writer.write_image(step, f'samples/{name}', sheet)
 
@@ -230,7 +230,7 @@ class Trainer:
     """Scores the state, unless evaluations have had their share of the time."""
     jax.block_until_ready(state)
     share = self._clock.shares(['eval'])['eval']
-    allowed = self._run.config.eval.max_time_share
+    allowed = self.run.config.eval.max_time_share
     if share > allowed:
       self._say(
         f'step {step}: no evaluation, they have had {share:.1%} of the time '
