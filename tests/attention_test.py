@@ -163,6 +163,4 @@ def test_softmax_is_float32_in_bfloat16():
 def test_an_unknown_formula_is_refused():
   message = r"'papr' must be one of \('code', 'paper'\); .*--config.attention_f"
   with pytest.raises(ValueError, match=message):
-    _block('attention', 'papr').init(
-      jax.random.key(0), jnp.zeros((1, 4, 4, 8))
-    )
+    _block('attention', 'papr').init(jax.random.key(0), jnp.zeros((1, 4, 4, 8)))

@@ -130,9 +130,7 @@ def test_the_bias_is_not_normalised(name):
   layer, x, variables = _case(name)
   params = variables['params']
   shifted = {**params, 'bias': params['bias'] + 3}
-  y, z = (
-    layer.apply({**variables, 'params': p}, x) for p in (params, shifted)
-  )
+  y, z = (layer.apply({**variables, 'params': p}, x) for p in (params, shifted))
   np.testing.assert_allclose(z - y, np.full(y.shape, 3), atol=1e-5)
 
 
@@ -141,9 +139,7 @@ def test_a_resampling_takes_the_normalised_kernel():
   up = functools.partial(resample.upsample_conv, form='cheap')
   y = layers.SNConv(8, convolve=up).apply(variables, x)
   big = np.asarray(resample.upsample(x))
-  expected, _ = oracle.sn_conv(
-    big, variables['params'], variables['spectral']
-  )
+  expected, _ = oracle.sn_conv(big, variables['params'], variables['spectral'])
   np.testing.assert_allclose(y, expected, atol=1e-5)
 
 

@@ -111,9 +111,7 @@ def test_shapes_and_names(image_size, num_classes):
   ):
     shapes = jax.tree.map(lambda x: x.shape, variables['params'])
     assert shapes == make(**settings)
-    assert all(
-      leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables)
-    )
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
 
 
 def test_an_unconditional_network_has_no_class_tables():

@@ -15,7 +15,9 @@ SIZES = (1, 3)
 def _inputs(size, dtype=np.float32, shape=(2, 6, 4, 3)):
   rng = np.random.default_rng(size)
   x = rng.standard_normal(shape).astype(dtype)
-  return x, rng.standard_normal((size, size, shape[-1], shape[-1])).astype(dtype)
+  return x, rng.standard_normal((size, size, shape[-1], shape[-1])).astype(
+    dtype
+  )
 
 
 def _oracle(operation, x, kernel):
@@ -39,9 +41,7 @@ def test_resampling_by_hand():
   rows = [[0, 0, 1, 1, 2, 2, 3, 3], [4, 4, 5, 5, 6, 6, 7, 7]]
   np.testing.assert_array_equal(up, np.repeat(rows, 2, 0))
   # Means of 0, 1, 4, 5 and of 2, 3, 6, 7.
-  np.testing.assert_array_equal(
-    resample.downsample(x)[0, ..., 0], [[2.5, 4.5]]
-  )
+  np.testing.assert_array_equal(resample.downsample(x)[0, ..., 0], [[2.5, 4.5]])
 
 
 @pytest.mark.parametrize('form', resample.FORMS)

@@ -6,6 +6,7 @@ get.
 """
 
 import contextlib
+import functools
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sagan_jax import losses
+from sagan_jax import build, losses, sharding
 from sagan_jax import state as state_lib
 from sagan_jax.models import discriminator, generator, layers, norm
 
@@ -80,40 +81,61 @@ def tiny_gan(**fields):
   return state_lib.Gan(**defaults | fields)
 
 
-def conv_gan(learning_rates=(1e-4, 4e-4), bn_group_size=None, **fields):
+def conv_gan(bn_group_size=None, **fields):
   """A `Gan` of the 32-pixel networks with ch 4 and attention at 16.
 
+  The learning rates are in the state of its optimisers, so that runs with
+  different ones share a compiled step; see `fresh_state`.
+
   Args:
-    learning_rates: of generator and discriminator; Adam with b1 = 0.
     bn_group_size: of the generator.
-    **fields: of the `Gan`, or of both networks.
+    **fields: of the `Gan`; or `dtype`, `resample` of both networks.
   """
-  settings = {
-    'image_size': 32,
-    'num_classes': NUM_CLASSES,
-    'ch': 4,
-    'attention': (16,),
-  }
-  settings |= {
-    k: fields.pop(k) for k in ('dtype', 'resample', 'num_classes') & fields.keys()
-  }
-  g_rate, d_rate = learning_rates
+  settings = {'image_size': 32, 'num_classes': 10, 'ch': 4, 'attention': (16,)}
+  settings |= {k: fields.pop(k) for k in ('dtype', 'resample') if k in fields}
+  adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)
   return tiny_gan(
     **{
-      'generator': generator.Generator(
-        **settings, bn_group_size=bn_group_size
-      ),
+      'generator': generator.Generator(**settings, bn_group_size=bn_group_size),
       'discriminator': discriminator.Discriminator(**settings),
-      'g_tx': _adam(g_rate),
-      'd_tx': _adam(d_rate),
-      'num_classes': settings['num_classes'],
+      'g_tx': adam(learning_rate=0.0, b1=0.0, b2=0.999),
+      'd_tx': adam(learning_rate=0.0, b1=0.0, b2=0.999),
+      'num_classes': 10,
       'latent_dim': 16,
       **fields,
     }
   )
 
 
-def fresh_state(gan, image_size, seed=0, gate=0.0):
+@functools.cache
+def conv_step(num_devices=1, batch_size=16, **fields):
+  """Compiles the step of a `conv_gan`, as a run does.
+
+  Returns:
+    (the `Gan`, its mesh, the compiled step).
+  """
+  mesh = sharding.make_mesh(num_devices)
+  gan = conv_gan(batch_sharding=sharding.split_batch(mesh), **fields)
+  with cheap_compilation():
+    state = fresh_state(gan, 32, mesh=mesh)
+    return gan, mesh, build.compile_step(gan, mesh, state, batch_size, 32)
+
+
+def run_conv_step(compiled, state, batches):
+  """Steps through batches; returns the state and lists of metrics."""
+  _, mesh, step = compiled
+  split = sharding.split_batch(mesh, axis=1)
+  history = []
+  for batch in batches:
+    state, metrics = step(state, sharding.put_batch(batch, split))
+    history.append(metrics)
+  history = jax.device_get(history)
+  return state, {k: np.array([m[k] for m in history]) for k in history[0]}
+
+
+def fresh_state(
+  gan, image_size, seed=0, gate=0.0, learning_rates=None, mesh=None
+):
   """A state like `init_state`'s, drawn by NumPy: nothing is compiled.
 
   Args:
@@ -121,14 +143,14 @@ def fresh_state(gan, image_size, seed=0, gate=0.0):
     image_size: H = W of its images.
     seed: of parameters and vectors.
     gate: of the extra blocks.
+    learning_rates: of generator and discriminator, if they are `conv_gan`'s.
+    mesh: to be replicated on; None for the default device.
 
   Returns:
-    A `GanState` of jax arrays on the default device.
+    A `GanState`.
   """
   rng = np.random.default_rng(seed)
-  shapes = jax.eval_shape(
-    lambda: state_lib.init_state(gan, image_size, 0)
-  )
+  shapes = jax.eval_shape(lambda: state_lib.init_state(gan, image_size, 0))
 
   def draw(path, leaf):
     name, shape = path[-1].key, leaf.shape
@@ -151,13 +173,19 @@ def fresh_state(gan, image_size, seed=0, gate=0.0):
 
   g = net_state(shapes.generator, gan.g_tx)
   d = net_state(shapes.discriminator, gan.d_tx)
-  return state_lib.GanState(
+  if learning_rates:
+    for net, rate in zip((g, d), learning_rates, strict=True):
+      net.opt_state.hyperparams['learning_rate'] = jnp.float32(rate)
+  state = state_lib.GanState(
     step=jnp.zeros((), jnp.int32),
     rng=jax.random.key(seed),
     generator=g,
     discriminator=d,
     ema_params=jax.tree.map(jnp.copy, g.params),
   )
+  if mesh is None:
+    return state
+  return jax.device_put(state, sharding.replicated(mesh))
 
 
 def random_batch(gan, batch_size, image_size, seed=0):

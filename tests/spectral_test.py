@@ -118,8 +118,7 @@ def test_the_full_gradient_equals_differences_of_the_oracle():
 
   def normalized(w, gradient):
     return jnp.sum(
-      weight.astype(np.float32)
-      * spectral.normalize(w, u, gradient=gradient)[0]
+      weight.astype(np.float32) * spectral.normalize(w, u, gradient=gradient)[0]
     )
 
   expected = _differences(oracle, kernel)

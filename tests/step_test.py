@@ -86,7 +86,9 @@ def _generator(params, stats, z, label):
   x = x.reshape(-1, 2, 2, 3)
   mean = x.mean((0, 1, 2), keepdims=True)
   var = jnp.square(x - mean).mean((0, 1, 2), keepdims=True)
-  gamma, beta = (params['norm'][k][label][:, None, None] for k in ('gamma', 'beta'))
+  gamma, beta = (
+    params['norm'][k][label][:, None, None] for k in ('gamma', 'beta')
+  )
   return jnp.tanh((x - mean) / jnp.sqrt(var + 1e-5) * gamma + beta)
 
 
@@ -117,9 +119,7 @@ def _hinge_by_hand(gan, state, batch):
   d_params, d_stats, d_opt = d.params, d.stats, d.opt_state
   rng = jax.random.fold_in(state.rng, state.step)
   for i in range(gan.n_dis):
-    z, label = step_lib.draw_inputs(
-      gan, jax.random.fold_in(rng, i), BATCH_SIZE
-    )
+    z, label = step_lib.draw_inputs(gan, jax.random.fold_in(rng, i), BATCH_SIZE)
     real = jnp.asarray(batch['image'][i], jnp.float32) / 127.5 - 1
     fake = _generator(g.params, g.stats, z, label)
 
