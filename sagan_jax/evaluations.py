@@ -34,6 +34,10 @@ class Evaluations:
       if run.is_main:
         protocol.write(self._path, self._records)
 
+  def has(self, step):
+    """Whether there is a record, of scores or of a failure, of a step."""
+    return any(record['card']['step'] == step for record in self._records)
+
   def of_state(self, state):
     """Evaluates a state; keeps it if it is the best so far.
 

@@ -146,8 +146,10 @@ def grid(images, columns):
 
 
 def save_png(path, image):
-  """Writes uint8 [H, W, 3] as PNG."""
-  Image.fromarray(image).save(path)
+  """Writes uint8 [H, W, 3] as PNG; the file is there whole or not at all."""
+  part = path.with_suffix('.part')
+  Image.fromarray(image).save(part, format='png')
+  part.replace(path)
 
 
 def _latent(key, dim, truncation):

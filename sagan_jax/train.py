@@ -58,10 +58,6 @@ class Trainer:
     start = int(state.step)
     self._progress = log.Progress(c.num_steps, start, show=run.is_main)
     self._announce(state)
-    if start >= c.num_steps:
-      self._say(f'nothing to do: {start} of {c.num_steps} steps done')
-      run.checkpointer.close()
-      return state
     self._writer = None
     if run.is_main:
       self._writer = log.Writer(
@@ -70,6 +66,25 @@ class Trainer:
     self._evaluations = None
     if c.eval.every_steps is not None:
       self._evaluations = evaluations.Evaluations(run, start, self._say)
+    try:
+      if start:
+        self._catch_up(state)
+      if start < c.num_steps:
+        state = self._train_from(state)
+      else:
+        self._say(f'nothing to do: {start} of {c.num_steps} steps done')
+    finally:
+      self._progress.close()
+      if self._writer:
+        self._writer.close()
+      # However the loop ended, what is being saved is worth the wait; an
+      # open checkpointer fails noisily when the process ends.
+      run.checkpointer.close()
+    return state
+
+  def _train_from(self, state):
+    """Compiles the step, then loops."""
+    run, c = self.run, self.run.config
     self._say('compiling the step ...')
     began = time.perf_counter()
     step_fn = build.compile_step(
@@ -80,19 +95,10 @@ class Trainer:
       sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
     )
     batches = prefetch.Prefetcher(
-      build.host_batches(run.source, c, start), put, depth=c.prefetch
+      build.host_batches(run.source, c, int(state.step)), put, depth=c.prefetch
     )
-    try:
-      with batches, _on_signal(self._interrupt):
-        state = self._loop(step_fn, state, batches)
-    finally:
-      self._progress.close()
-      if self._writer:
-        self._writer.close()
-      # However the loop ended, what is being saved is worth the wait; an
-      # open checkpointer fails noisily when the process ends.
-      run.checkpointer.close()
-    return state
+    with batches, _on_signal(self._interrupt):
+      return self._loop(step_fn, state, batches)
 
   def _loop(self, step_fn, state, batches):
     c = self.run.config
@@ -118,11 +124,27 @@ class Trainer:
         self._save(state, wait=last or stop)
       if stop:
         raise Interrupted(f'stopped after step {step}, which is saved')
-      if last or is_due(step, c.sample.every_steps):
+      if self._is_due_after(step, c.sample.every_steps):
         self._sample(state, step)
-      if self._evaluations and (last or is_due(step, c.eval.every_steps)):
+      if self._evaluations and self._is_due_after(step, c.eval.every_steps):
         self._evaluate(state, step)
     return state
+
+  def _is_due_after(self, step, every_steps):
+    return step == self.run.config.num_steps or is_due(step, every_steps)
+
+  def _catch_up(self, state):
+    """Does what a process that ended right after its last save left undone."""
+    c, step = self.run.config, int(state.step)
+    if self._is_due_after(step, c.sample.every_steps):
+      if not all(self._grid(step, name).exists() for name in ('raw', 'ema')):
+        self._sample(state, step)
+    if self._evaluations and self._is_due_after(step, c.eval.every_steps):
+      if not self._evaluations.has(step):
+        self._evaluate(state, step)
+
+  def _grid(self, step, name):
+    return self.run.workdir / 'samples' / f'{step:08d}_{name}.png'
 
   def _interrupt(self):
     self._interrupted = True
@@ -166,9 +188,8 @@ class Trainer:
             '--config.optim.*.learning_rate, or set --config.dtype=float32'
           )
     self.run.checkpointer.check()
-    if not pending or not is_due(
-      pending[-1][0], self.run.config.log.every_steps
-    ):
+    every_steps = self.run.config.log.every_steps
+    if not pending or not is_due(pending[-1][0], every_steps):
       return
     step, metrics = pending[-1]
     scalars = {f'train/{k}': float(v) for k, v in metrics.items()}
@@ -222,13 +243,13 @@ class Trainer:
         images = sampler.generate(params, stats, key, labels)
         if self._writer:
           sheet = sampling.grid(images, c.sample.images_per_class)
-          path = self.run.workdir / 'samples' / f'{step:08d}_{name}.png'
-          sampling.save_png(path, sheet)
+          sampling.save_png(self._grid(step, name), sheet)
           self._writer.write_image(step, f'samples/{name}', sheet)
 
   def _evaluate(self, state, step):
     """Scores the state, unless evaluations have had their share of the time."""
     jax.block_until_ready(state)
+    self._log()  # Lest its row come after that of the scores.
     share = self._clock.shares(['eval'])['eval']
     allowed = self.run.config.eval.max_time_share
     if share > allowed:
