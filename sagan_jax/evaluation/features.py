@@ -47,7 +47,9 @@ class FeatureExtraction:
     self._params = jax.device_put(extractor.params, sharding.replicated(mesh))
     self._apply = jax.jit(extractor.apply)
 
-  def collect(self, batches, count, keep=None, say: Callable | None = None):
+  def collect(
+    self, batches, count, keep=None, first=0, say: Callable | None = None
+  ):
     """Computes the features of this process's images and joins all processes'.
 
     Args:
@@ -55,6 +57,8 @@ class FeatureExtraction:
         most the batch size; images may be device arrays padded at the end.
       count: images of all processes, as asserted at the end.
       keep: how many rows of features to keep, evenly spaced; None for all.
+      first: index of this process's first image among the `count`; of no
+        account where all rows are kept.
       say: called with the number of images done so far, or None.
 
     Returns:
@@ -64,20 +68,27 @@ class FeatureExtraction:
       ValueError: if the images were not exactly `count`.
     """
     taps = self.extractor.taps
-    rows = {tap: [] for tap in taps}
-    labels, done = [], 0
+    all_kept = keep is None or keep >= count
+    # Whole from the start, for no list of parts to be held beside the whole;
+    # memory that is never written to is never taken.
+    size = count if all_kept else keep
+    rows = {tap: np.empty((size, d), np.float32) for tap, d in taps.items()}
     sums = {tap: moments_lib.MomentsAccumulator(d) for tap, d in taps.items()}
+    labels = np.empty(size, np.int32)
+    done = filled = 0
     for features, label in self._pipeline(batches):
       n = len(label)
-      first = done + self._offset(count)
-      kept = _kept(np.arange(first, first + n), count, keep)
+      index = first + done + np.arange(n)
+      kept = np.flatnonzero(_kept(index, count, keep))[: size - filled]
+      place = slice(filled, filled + len(kept))
       for tap in taps:
         x = np.asarray(features[tap][:n], np.float32)
-        rows[tap].append(x[kept])
-        if keep is not None and keep < count:
+        rows[tap][place] = x[kept]
+        if not all_kept:
           sums[tap].update(x)
-      labels.append(label[kept])
+      labels[place] = label[kept]
       done += n
+      filled += len(kept)
       if say:
         say(done)
     total = int(sharding.gather_rows(np.array([done], np.int64)).sum())
@@ -86,7 +97,8 @@ class FeatureExtraction:
         f'{count} images were to be evaluated, {total} were; the data set has '
         'changed since it was opened'
       )
-    return self._join(rows, labels, sums, count)
+    rows = {tap: x[:filled] for tap, x in rows.items()}
+    return self._join(rows, labels[:filled], sums, count)
 
   def _pipeline(self, batches):
     """Yields (features, labels), one batch behind what the device works on."""
@@ -107,22 +119,15 @@ class FeatureExtraction:
     return jax.device_put(images, self._sharding)
 
   def _join(self, rows, labels, sums, count):
-    dims = self.extractor.taps
     features, moments = {}, {}
-    labels = sharding.gather_rows(_concatenate(labels, (), np.int32))
-    for tap, parts in rows.items():
-      x = _concatenate(parts, (dims[tap],), np.float32)
-      rows[tap] = None  # Lest the parts and the whole be held together.
+    labels = sharding.gather_rows(labels)
+    for tap, x in rows.items():
       features[tap] = sharding.gather_rows(x)
       if len(features[tap]) == count:
         moments[tap] = moments_lib.from_features(features[tap])
       else:
         moments[tap] = _gathered_moments(sums[tap].finish())
     return FeatureSet(count, moments, features, labels)
-
-  def _offset(self, count):
-    """Index of the first image of this process's share."""
-    return count * jax.process_index() // jax.process_count()
 
 
 def source_batches(source, num_images, batch_size) -> Iterator:
@@ -151,15 +156,18 @@ def source_batches(source, num_images, batch_size) -> Iterator:
       yield batch['image'][kept], batch['label'][kept]
 
 
+def share_start(source, num_images):
+  """Index of the first image that `source_batches` yields on this process."""
+  begin = source.num_examples * jax.process_index() // jax.process_count()
+  # As many as `_kept` marks before it.
+  return (begin - 1) * num_images // source.num_examples + 1
+
+
 def _kept(index, total, keep):
   """Marks `keep` of `total` indices, evenly spaced."""
   if keep is None or keep >= total:
     return np.ones(len(index), bool)
   return (index * keep) % total < keep
-
-
-def _concatenate(parts, shape, dtype):
-  return np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
 
 
 def _gathered_moments(part):

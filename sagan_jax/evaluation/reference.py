@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 
+from sagan_jax import sharding
 from sagan_jax.evaluation import features as features_lib
 from sagan_jax.evaluation import moments as moments_lib
 from sagan_jax.evaluation import weights
@@ -83,12 +84,14 @@ def load_or_make(
   key = hashlib.sha256(text.encode()).hexdigest()[:24]
   path = cache_dir / f'{key}.npz'
   found = _load(path, extraction.extractor.taps)
-  if found is not None:
+  # All processes or none, for they make it together and disks may differ.
+  if sharding.gather_rows(np.array([found is not None])).all():
     return found, True
   made = extraction.collect(
     features_lib.source_batches(source, num_images, extraction.batch_size),
     num_images,
     keep,
+    features_lib.share_start(source, num_images),
     say,
   )
   cache_dir.mkdir(parents=True, exist_ok=True)
@@ -104,7 +107,8 @@ def _save(path, found, described):
     arrays[f'{tap}/features'] = found.features[tap]
   with weights.atomic_file(path) as file:
     np.savez(file, **arrays)
-  path.with_suffix('.json').write_text(json.dumps(described, indent=2) + '\n')
+  with weights.atomic_file(path.with_suffix('.json')) as file:
+    file.write(f'{json.dumps(described, indent=2)}\n'.encode())
 
 
 def _load(path, taps):
@@ -112,7 +116,8 @@ def _load(path, taps):
   if not path.exists():
     return None
   try:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: NumPy leaks its own handle when the archive is damaged.
+    with open(path, 'rb') as opened, np.load(opened) as file:
       count = int(file['count'])
       moments = {
         tap: moments_lib.Moments(count, file[f'{tap}/mean'], file[f'{tap}/cov'])
