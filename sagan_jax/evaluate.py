@@ -17,6 +17,7 @@ import numpy as np
 
 from sagan_jax import __version__, sharding
 from sagan_jax.evaluation import (
+  checks,
   download,
   extractors,
   features,
@@ -34,18 +35,19 @@ class Evaluator:
     mesh: of all processes.
     source: of the real images.
     say: called with lines of progress.
+    extractor: an `extractors.Extractor`; None for the one that `c` asks for.
 
   Raises:
     ValueError: if weights of the extractor are damaged or unknown.
     FileNotFoundError: if there are none.
   """
 
-  def __init__(self, c, mesh, source, say=print):
+  def __init__(self, c, mesh, source, say=print, extractor=None):
     self.c = c
     self.source = source
     self._say = say
     self._mesh = sharding.local_mesh(mesh)
-    self.extractor = make_extractor(c)
+    self.extractor = extractor or make_extractor(c)
     self.metrics = scores.available(c.eval.metrics, self.extractor)
     if not self.metrics:
       raise ValueError(
@@ -56,6 +58,7 @@ class Evaluator:
       self.extractor, self._mesh, c.eval.batch_size
     )
     self._real = None
+    self._said_few = False
 
   def real(self):
     """The features of the real images, made or loaded when first asked for."""
@@ -85,6 +88,9 @@ class Evaluator:
 
     Returns:
       A list of records {'card', 'scores', 'per_class'}.
+
+    Raises:
+      ValueError: if an image is not finite, or as `scores.compute`.
     """
     e = self.c.eval
     g = sharding.localize(state.generator, self._mesh)
@@ -103,6 +109,7 @@ class Evaluator:
           params[name], stats, jax.random.fold_in(key, 1), e.standing_batches
         )
       for truncation in (None, *e.truncations):
+        finite = []
         made = sampler.batches(
           params[name],
           stats,
@@ -112,16 +119,19 @@ class Evaluator:
           stop=stop,
           truncation=truncation,
           batch_moments=mode == 'batch',
+          finite=finite,
         )
         described = {
           'weights': name,
           'bn_statistics': mode,
           'truncation': truncation,
           'step': int(state.step),
+          'standing_batches': e.standing_batches,
+          'batch_size': e.batch_size,
           'seed': e.seed,
           'labels': e.labels,
         }
-        records.append(self._score(made, len(labels), described))
+        records.append(self._score(made, len(labels), described, finite))
     return records
 
   def of_source(self, fake):
@@ -143,11 +153,19 @@ class Evaluator:
     main = next(iter(self.extractor.taps))
     return self.c.eval.best_metric or self.extractor.metric_name('fid', main)
 
-  def _score(self, made, count, described):
+  def _score(self, made, count, described, finite=()):
     began = time.perf_counter()
     fake = self._extraction.collect(
       made, count, say=self._counter('fakes', count)
     )
+    _check_finite(finite, described)
+    least = min(count, self.real().count)
+    if least < checks.FEW_SAMPLES and not self._said_few:
+      self._said_few = True
+      self._say(
+        f'scores of {least:,} samples are biased and noisy; compare them only '
+        f'with the same count, and use {checks.FEW_SAMPLES:,} to publish'
+      )
     found = scores.compute(self.metrics, self.extractor, self.real(), fake)
     return {
       'card': self._card(count) | described,
@@ -171,7 +189,7 @@ class Evaluator:
       'image_size': self.source.image_size,
       'num_real': self.real().count,
       'num_fake': count,
-      'is_splits': [10, 1],
+      **scores.PROTOCOL,
       'versions': {
         'sagan_jax': __version__,
         'jax': jax.__version__,
@@ -215,6 +233,27 @@ class Evaluator:
         self._say(f'{what}: {done}/{total}, {left:.0f}s left')
 
     return report
+
+
+def _check_finite(finite, described):
+  """Refuses images that quantising has hidden to be NaN or infinite.
+
+  Args:
+    finite: of each batch of this process, whether all its images are finite.
+    described: of which generator.
+
+  Raises:
+    ValueError: on all processes if a batch of any of them is not finite.
+  """
+  bad = sum(not bool(x) for x in finite)
+  bad = int(sharding.gather_rows(np.array([bad])).sum())
+  if bad:
+    raise ValueError(
+      f'the generator makes NaN or infinite images, in {bad} batches, with '
+      f'weights={described["weights"]} and '
+      f'bn_statistics={described["bn_statistics"]}: it has diverged; evaluate '
+      'an earlier checkpoint with --step'
+    )
 
 
 def make_extractor(c):

@@ -48,7 +48,7 @@ class Sampler:
       images = gan.generator.apply(
         {'params': params, **stats}, *place((z, label)), train=batch_moments
       )
-      return to_uint8(images)
+      return to_uint8(images), jnp.isfinite(images).all()
 
     self._moments = moments
     self._generate = generate
@@ -86,6 +86,7 @@ class Sampler:
     stop=None,
     truncation=None,
     batch_moments=False,
+    finite=None,
   ):
     """Makes image i of label i for start <= i < stop, in batches on the device.
 
@@ -100,6 +101,8 @@ class Sampler:
         many deviations (arXiv:1809.11096, section 3.1); None cuts nowhere.
       batch_moments: normalise by the moments of each batch in place of those
         in `stats`; then images do depend on the batch size.
+      finite: list that gets for each batch a bool on the device, whether all
+        its images are finite, which uint8 does not tell; None for no such.
 
     Yields:
       (uint8 [batch_size, H, W, 3], labels int32 [m]), m images of which count.
@@ -111,9 +114,11 @@ class Sampler:
       index = first + np.arange(self.batch_size, dtype=np.uint32)
       # Past the end the labels begin anew, as those of a longer set might.
       label = labels[index % len(labels)]
-      images = self._generate(
+      images, all_finite = self._generate(
         params, stats, key, index, label, truncation, batch_moments
       )
+      if finite is not None:
+        finite.append(all_finite)
       yield images, part
 
   def generate(self, params, stats, key, labels, **kwargs):

@@ -19,6 +19,17 @@ ASCENDING = ('is', 'precision', 'recall', 'density', 'coverage')
 
 _SPLITS = (10, 1)
 _KID_SUBSET = 1000
+_KID_SUBSETS = 100
+_PRECISION_K = 3
+_DENSITY_K = 5
+
+# What these numbers add to the protocol of a score.
+PROTOCOL = {
+  'is_splits': list(_SPLITS),
+  'kid_subsets': [_KID_SUBSETS, _KID_SUBSET],
+  'precision_recall_k': _PRECISION_K,
+  'density_coverage_k': _DENSITY_K,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +90,7 @@ def compute(metrics, extractor, real, fake) -> Scores:
         values |= _kernel_distance(name, real, fake, main)
       elif metric == 'prdc':
         found = manifold.manifold_scores(
-          real.features[main], fake.features[main]
+          real.features[main], fake.features[main], _PRECISION_K, _DENSITY_K
         )
         for part in ('precision', 'recall', 'density', 'coverage'):
           name = extractor.metric_name(part, main)
@@ -113,7 +124,7 @@ def _inception_score(logits):
 def _kernel_distance(name, real, fake, tap):
   x, y = real.features[tap], fake.features[tap]
   distance = kernel_distance.kernel_distance(
-    x, y, subset_size=min(_KID_SUBSET, len(x), len(y))
+    x, y, _KID_SUBSETS, min(_KID_SUBSET, len(x), len(y))
   )
   return {name: distance.mean, f'{name}_std': distance.std}
 
