@@ -8,6 +8,7 @@ ConfigDict and bad values are refused before anything is compiled.
 
 import difflib
 import json
+import math
 import types
 from typing import Any
 
@@ -254,8 +255,23 @@ def _check_values(c):
     ('weights', WEIGHTS),
     ('bn_statistics', BN_STATISTICS),
   ):
+    if not getattr(c.eval, key):
+      raise ValueError(
+        f'eval.{key} must not be empty; set --config.eval.{key} to some of '
+        f'{tuple(allowed)}'
+      )
     for value in getattr(c.eval, key):
       _one_of(f'eval.{key}', value, allowed)
+  if not all(0 < x < math.inf for x in c.eval.truncations):
+    raise ValueError(
+      f'eval.truncations={c.eval.truncations!r} must be positive: deviations '
+      'to cut latents at; set --config.eval.truncations'
+    )
+  if not 0 < c.eval.max_time_share <= 1:
+    raise ValueError(
+      f'eval.max_time_share={c.eval.max_time_share!r} must be in (0, 1]; '
+      'set --config.eval.max_time_share'
+    )
   for key, value in flatten(c).items():
     name = key.rsplit('.')[-1]
     if name in _POSITIVE and value is not None and not value > 0:
