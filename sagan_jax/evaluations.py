@@ -48,21 +48,40 @@ class Evaluations:
       {'eval/...': value} for the log; {} if the evaluation failed.
     """
     step = int(state.step)
-    began = time.perf_counter()
     try:
-      if self._evaluator is None:
-        run = self._run
-        self._evaluator = evaluate.Evaluator(
-          run.config, run.mesh, run.source, self._say
-        )
-      records = self._evaluator.of_state(self._run.sampler, state)
+      return self.score(state, keep_best=True)
     except Exception as e:  # noqa: BLE001 - training must outlive its scores.
       self._say(f'step {step}: the evaluation failed: {type(e).__name__}: {e}')
       self._record(
         [{'card': {'step': step}, 'error': f'{type(e).__name__}: {e}'}]
       )
       return {}
-    self._keep_if_best(state, records[0])
+
+  def score(self, state, keep_best=False):
+    """Evaluates a state, as `of_state`, and lets errors through.
+
+    Args:
+      state: a `GanState`.
+      keep_best: whether to keep it if it is the best so far.
+
+    Returns:
+      {'eval/...': value} for the log.
+
+    Raises:
+      ValueError: as `evaluate.Evaluator`, or if there is no such metric as is
+        to choose the best.
+      FileNotFoundError: as `evaluate.Evaluator`.
+    """
+    step = int(state.step)
+    began = time.perf_counter()
+    if self._evaluator is None:
+      run = self._run
+      self._evaluator = evaluate.Evaluator(
+        run.config, run.mesh, run.source, self._say
+      )
+    records = self._evaluator.of_state(self._run.sampler, state)
+    if keep_best:
+      self._keep_if_best(state, records[0])
     self._record(records)
     scalars = {}
     for record in records:
@@ -81,9 +100,15 @@ class Evaluations:
     return scalars
 
   def _record(self, records):
-    """Adds records, in place of earlier ones with the same card."""
+    """Adds records, in place of those with the same card and of failures."""
     cards = [r['card'] for r in records]
-    self._records = [r for r in self._records if r['card'] not in cards]
+    steps = [card['step'] for card in cards]
+    self._records = [
+      r
+      for r in self._records
+      if r['card'] not in cards
+      and not ('error' in r and r['card']['step'] in steps)
+    ]
     self._records += records
     if self._run.is_main:
       protocol.write(self._path, self._records)
@@ -92,7 +117,7 @@ class Evaluations:
         report.write(self._run.workdir / 'scores', scored)
 
   def _keep_if_best(self, state, record):
-    """Saves the state under `best` if its main metric beats all earlier ones."""
+    """Saves the state under `best` if it beats the one that is there."""
     name = self._evaluator.main_metric()
     if name not in record['scores']:
       raise ValueError(
@@ -100,12 +125,19 @@ class Evaluations:
         '--config.eval.best_metric'
       )
     value = record['scores'][name]
+    # Not all earlier ones: a resumed run has dropped a best that came later,
+    # and what that had replaced is gone.
+    held = self._best.steps()
     earlier = [
       r['scores'][name]
       for r in self._records
-      if name in r.get('scores', ()) and _same_variant(r, record)
+      if r['card']['step'] in held
+      and name in r.get('scores', ())
+      and _same_variant(r, record)
     ]
-    if all(scores.is_better(name, value, than) for than in earlier):
+    if record['card']['step'] not in held and all(
+      scores.is_better(name, value, than) for than in earlier
+    ):
       self._best.save(state)
       self._best.wait()
 
@@ -130,7 +162,8 @@ def evaluate_checkpoints(run, step=None, say=print):
     say: called with lines of progress.
 
   Raises:
-    ValueError: if there is no such checkpoint, or an evaluation failed.
+    ValueError: if there is no such checkpoint, or as `Evaluations.score`.
+    FileNotFoundError: if the extractor's weights are not to be had.
   """
   steps = run.checkpointer.steps() if step is None else [step]
   if not steps:
@@ -141,12 +174,15 @@ def evaluate_checkpoints(run, step=None, say=print):
     writer = log.Writer(
       run.workdir, None, tensorboard=run.config.log.tensorboard
     )
-  for each in steps:
-    scalars = evaluations.of_state(run.restore(each))
-    if writer and scalars:
-      writer.write(each, scalars)
+  try:
+    for each in steps:
+      scalars = evaluations.score(run.restore(each))
+      if writer:
+        writer.write(each, scalars)
+  finally:
+    if writer:
+      writer.close()
   if run.is_main:
-    writer.close()
     say((run.workdir / 'scores' / 'scores.md').read_text())
 
 
