@@ -68,14 +68,14 @@ def get_config():
   # shapes, array:DIR, folder:DIR, cifar10_binary:DIR or tfds:NAME.
   c.dataset.name = 'tfds:imagenet2012'
   c.dataset.data_dir = placeholder(str)  # Of TFDS, a path or gs:// URL.
-  c.dataset.split = 'train'
+  c.dataset.split = 'train'  # As the data set names it, e.g. 'train[:90%]'.
   c.dataset.num_examples = placeholder(int)  # Of shapes only; None: 20,000.
   # TFDS only: encoded examples held to shuffle among; None: 10,000.
   c.dataset.shuffle_buffer = placeholder(int)
   c.prefetch = 4  # Batches made ready in advance.
 
   c.log = ConfigDict()
-  c.log.every_steps = 100
+  c.log.every_steps = 100  # A row of metrics.jsonl, a line of progress.
   c.log.tensorboard = True  # Needs clu and tensorflow; metrics.jsonl does not.
 
   c.sample = ConfigDict()  # Grids of fixed latents: rows are classes.
@@ -85,8 +85,8 @@ def get_config():
   c.sample.standing_batches = 8  # That batch norm is recomputed over.
 
   c.checkpoint = ConfigDict()
-  c.checkpoint.every_steps = 2000
-  c.checkpoint.keep_last = 3
+  c.checkpoint.every_steps = 2000  # As many are lost, at most, to a kill -9.
+  c.checkpoint.keep_last = 3  # Of these, how many stay.
   c.checkpoint.keep_every_steps = 50_000  # These stay; None: only the last.
 
   c.eval = ConfigDict()  # The protocol of the scores, and when they are made.
