@@ -19,7 +19,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import quickstart
-from sagan_jax import train
+from sagan_jax import build, experiment, train
 from sagan_jax.models import blocks, layers, norm
 
 CHANGES = {
@@ -38,7 +38,12 @@ CHANGES = {
   'sample.standing_batches': 2,
   'checkpoint.every_steps': 100,
   'checkpoint.keep_last': 10,
-  'eval.every_steps': 1000,
+  'eval.every_steps': None,
+  'eval.batch_size': 8,
+  'eval.num_fakes': 16,
+  'eval.num_reals': 32,
+  'eval.standing_batches': 2,
+  'eval.max_time_share': 1.0,  # None is skipped.
 }
 
 
@@ -48,6 +53,13 @@ def config(**changes):
   changes = {k.replace('__', '.'): v for k, v in changes.items()}
   c.update_from_flattened_dict(CHANGES | changes)
   return c
+
+
+def trainer(workdir, allow_changes=(), **changes):
+  """A `Trainer` of `config(**changes)` in a directory."""
+  return train.Trainer(
+    experiment.Experiment(config(**changes), workdir, allow_changes)
+  )
 
 
 class Generator(blocks.Network):
@@ -84,8 +96,8 @@ class Discriminator(blocks.Network):
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(train.generator, 'Generator', Generator)
-    patch.setattr(train.discriminator, 'Discriminator', Discriminator)
+    patch.setattr(build.generator, 'Generator', Generator)
+    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
     yield
 
 
@@ -109,7 +121,7 @@ CHEAP_COMPILATION = {
 def cheap_compilation():
   """Compiles twice as fast, and every program but once for all runs."""
   changes = CHEAP_COMPILATION | {'jax_compilation_cache_dir': cache_dir()}
-  before = {name: jax.config.read(name) for name in changes}
+  before = {name: jax.config.values[name] for name in changes}
   try:
     for name, value in changes.items():
       jax.config.update(name, value)
@@ -119,6 +131,18 @@ def cheap_compilation():
     for name, value in before.items():
       jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+def open_run(workdir, allow_changes=(), **changes):
+  """The trainer of a run of `config(**changes)`."""
+  return train.Trainer(
+    experiment.Experiment(config(**changes), workdir, allow_changes)
+  )
+
+
+def run(workdir, allow_changes=(), **changes):
+  """Trains to the end; returns the final state."""
+  return open_run(workdir, allow_changes, **changes).train()
 
 
 def leaves(state):

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
+from sagan_jax import experiment, log, train
 from sagan_jax import state as state_lib
-from sagan_jax import train
 from tests import tiny
 
 
@@ -20,27 +20,33 @@ def small_networks():
     yield
 
 
-def run(workdir, allow_changes=(), **changes):
-  """Trains a small run; returns its final state."""
-  return train.Run(tiny.config(**changes), workdir, allow_changes).train()
-
-
 def saved(workdir):
   names = [p.name for p in (workdir / 'checkpoints').iterdir()]
   return sorted(int(name) for name in names)
+
+
+def rows(workdir):
+  """The rows of the log, without what tells the time."""
+  text = (workdir / 'metrics.jsonl').read_text()
+  return [
+    {k: v for k, v in json.loads(line).items() if not k.startswith('perf/')}
+    for line in text.splitlines()
+  ]
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
   """The directory of a run of four steps, saved at two and four."""
   workdir = tmp_path_factory.mktemp('finished')
-  run(workdir, num_steps=4, checkpoint__every_steps=2)
+  tiny.run(workdir, num_steps=4, checkpoint__every_steps=2)
   return workdir
 
 
 def test_refuses_the_directory_of_another_run(finished):
   with pytest.raises(ValueError) as error:
-    train.Run(tiny.config(seed=1, latent_dim=64, num_steps=9), finished)
+    experiment.Experiment(
+      tiny.config(seed=1, latent_dim=64, num_steps=9), finished
+    )
   assert str(error.value) == (
     f'{finished} holds a run with another config:\n'
     '  seed: 0 -> 1\n'
@@ -50,13 +56,15 @@ def test_refuses_the_directory_of_another_run(finished):
   )
   # All of them must be allowed, and what is refused is not written.
   with pytest.raises(ValueError, match='allow_changes=latent_dim$'):
-    train.Run(tiny.config(seed=1, latent_dim=64), finished, ['seed'])
+    experiment.Experiment(
+      tiny.config(seed=1, latent_dim=64), finished, ['seed']
+    )
   assert json.loads((finished / 'config.json').read_text())['seed'] == 0
 
 
 def test_changes_can_be_allowed(tmp_path):
-  run(tmp_path, num_steps=1)
-  run(
+  tiny.run(tmp_path, num_steps=1)
+  tiny.run(
     tmp_path,
     ['optim.generator.learning_rate', 'seed'],
     num_steps=2,
@@ -66,11 +74,11 @@ def test_changes_can_be_allowed(tmp_path):
   assert saved(tmp_path) == [1, 2]
   kept = json.loads((tmp_path / 'config.json').read_text())
   assert kept['optim.generator.learning_rate'] == 1e-5
-  run(tmp_path, num_steps=2, seed=1, optim__generator__learning_rate=1e-5)
+  tiny.run(tmp_path, num_steps=2, seed=1, optim__generator__learning_rate=1e-5)
 
 
 def test_how_a_run_is_watched_may_change(finished):
-  train.Run(
+  experiment.Experiment(
     tiny.config(
       num_steps=99,
       prefetch=7,
@@ -83,29 +91,29 @@ def test_how_a_run_is_watched_may_change(finished):
 
 
 def test_an_allowed_change_of_the_model_does_not_fit_the_checkpoint(finished):
-  again = train.Run(
-    tiny.config(latent_dim=64, num_steps=9), finished, ['latent_dim']
-  )
+  again = tiny.trainer(finished, ['latent_dim'], latent_dim=64, num_steps=9)
   with pytest.raises(ValueError, match=r'\[\[128, 48\].*\[\[64, 48\]'):
     again.train()
 
 
 def test_refuses_other_classes_than_the_data_has(tmp_path):
-  message = 'num_classes is 12, but shapes has 10; unset --config.num_classes'
+  message = 'num_classes is 12, but shapes has 10; set --config.num_classes=10'
   with pytest.raises(ValueError, match=message):
-    train.Run(tiny.config(num_classes=12), tmp_path / 'x')
+    experiment.Experiment(tiny.config(num_classes=12), tmp_path / 'x')
   assert not (tmp_path / 'x').exists()
 
 
 def test_refuses_more_devices_than_there_are(tmp_path):
   message = r'9 devices were asked for, this run has 8 \(cpu\); set --config'
   with pytest.raises(ValueError, match=message):
-    train.Run(tiny.config(num_devices=9), tmp_path / 'x')
+    experiment.Experiment(tiny.config(num_devices=9), tmp_path / 'x')
 
 
 def test_refuses_a_batch_that_does_not_divide(tmp_path):
   with pytest.raises(ValueError, match='12 must be a multiple of 8'):
-    train.Run(tiny.config(batch_size=12, num_devices=8), tmp_path / 'x')
+    experiment.Experiment(
+      tiny.config(batch_size=12, num_devices=8), tmp_path / 'x'
+    )
   assert not (tmp_path / 'x').exists()
 
 
@@ -113,12 +121,12 @@ def test_refuses_a_directory_that_cannot_be_made(tmp_path):
   (tmp_path / 'file').touch()
   message = f'cannot write to --workdir={tmp_path}/file/run: Not a directory'
   with pytest.raises(ValueError, match=message):
-    train.Run(tiny.config(), tmp_path / 'file' / 'run')
+    experiment.Experiment(tiny.config(), tmp_path / 'file' / 'run')
 
 
 def test_stops_at_a_loss_that_is_not_finite(tmp_path):
   """With such steps the weights overflow in the next update."""
-  run(tmp_path, num_steps=4, checkpoint__every_steps=2)
+  tiny.run(tmp_path, num_steps=4, checkpoint__every_steps=2)
   before = {p: p.read_bytes() for p in tmp_path.rglob('checkpoints/**/*.json')}
   rate = 'optim.discriminator.learning_rate'
   message = (
@@ -126,7 +134,7 @@ def test_stops_at_a_loss_that_is_not_finite(tmp_path):
     r'--config.optim.\*.learning_rate'
   )
   with pytest.raises(train.NonFiniteLossError, match=message):
-    run(
+    tiny.run(
       tmp_path,
       [rate],
       num_steps=20,
@@ -142,13 +150,13 @@ def test_stops_at_a_loss_that_is_not_finite(tmp_path):
       p: p.read_bytes() for p in tmp_path.rglob('checkpoints/**/*.json')
     }.items()
   )
-  state = run(tmp_path, [rate], num_steps=5)
+  state = tiny.run(tmp_path, [rate], num_steps=5)
   assert int(state.step) == 5
   assert all(np.isfinite(x).all() for x in tiny.leaves(state))
 
 
 def test_a_failed_save_stops_the_run(tmp_path):
-  one = train.Run(tiny.config(num_steps=9, log__every_steps=1), tmp_path)
+  one = tiny.trainer(tmp_path, num_steps=9, log__every_steps=1)
   checks = []
 
   def fail_at_the_third():
@@ -156,15 +164,15 @@ def test_a_failed_save_stops_the_run(tmp_path):
     if len(checks) == 3:
       raise OSError(28, 'No space left on device')
 
-  one.checkpointer._manager.check_for_errors = fail_at_the_third
+  one.run.checkpointer._manager.check_for_errors = fail_at_the_third
   with pytest.raises(RuntimeError, match='No space left on device.*mend the'):
     one.train()
   assert len((tmp_path / 'metrics.jsonl').read_text().splitlines()) == 2
 
 
 def test_an_error_of_the_data_reaches_the_user(tmp_path):
-  one = train.Run(tiny.config(num_steps=9, prefetch=1), tmp_path)
-  batches = one.source.batches
+  one = tiny.trainer(tmp_path, num_steps=9, prefetch=1)
+  batches = one.run.source.batches
 
   def broken(**kwargs):
     for i, batch in enumerate(batches(**kwargs)):
@@ -172,31 +180,69 @@ def test_an_error_of_the_data_reaches_the_user(tmp_path):
         raise ValueError('image 17 is damaged')
       yield batch
 
-  one.source.batches = broken
+  one.run.source.batches = broken
   with pytest.raises(ValueError, match='image 17 is damaged'):
     one.train()
   assert 'prefetch' not in {t.name for t in threading.enumerate()}
 
 
+@pytest.fixture
+def stop_after(monkeypatch):
+  """Sends a signal to this process once a run has made some steps."""
+  step = log.Progress.step
+
+  def arrange(num_steps, number):
+    steps = []
+
+    def step_and_kill(self):
+      step(self)
+      steps.append(1)
+      if len(steps) == num_steps:
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(log.Progress, 'step', step_and_kill)
+
+  return arrange
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number):
+def test_a_signal_saves_and_stops(tmp_path, stop_after, number):
   """At a step of no cadence; going on is exact."""
-  straight = run(tmp_path / 'straight', num_steps=6)
+  straight = tiny.run(tmp_path / 'straight', num_steps=6)
   before = signal.getsignal(number)
-  step = train.log.Progress.step
-
-  def step_and_kill(self):
-    step(self)
-    self.count = getattr(self, 'count', 0) + 1
-    if self.count == 3:
-      os.kill(os.getpid(), number)
-
-  monkeypatch.setattr(train.log.Progress, 'step', step_and_kill)
+  stop_after(3, number)
   with pytest.raises(train.Interrupted, match='stopped after step 3, which'):
-    run(tmp_path / 'stopped', num_steps=6)
-  monkeypatch.undo()
+    tiny.run(tmp_path / 'stopped', num_steps=6)
   assert signal.getsignal(number) == before
   assert saved(tmp_path / 'stopped') == [3]
-  resumed = run(tmp_path / 'stopped', num_steps=6)
+  resumed = tiny.run(tmp_path / 'stopped', num_steps=6)
   assert state_lib.digest(resumed) == state_lib.digest(straight)
   assert jax.tree.structure(resumed) == jax.tree.structure(straight)
+
+
+def test_what_was_due_at_the_last_save_is_made_up_for(tmp_path, stop_after):
+  """Grids and scores are made after a save: a process may end in between."""
+  changes = {
+    'num_steps': 6,
+    'sample__every_steps': 3,
+    'eval__every_steps': 3,
+    'eval__cache_dir': str(tmp_path / 'cache'),
+  }
+  one, other = tmp_path / 'straight', tmp_path / 'stopped'
+  tiny.run(one, **changes)
+  stop_after(3, signal.SIGTERM)
+  with pytest.raises(train.Interrupted):
+    tiny.run(other, **changes)
+  assert list((other / 'samples').iterdir()) == []
+  tiny.run(other, **changes)
+  for name in ('raw', 'ema'):
+    for step in (3, 6):
+      file = f'samples/{step:08}_{name}.png'
+      assert (other / file).read_bytes() == (one / file).read_bytes()
+  assert len(rows(one)) == 6 + 2  # Of steps, and of evaluations.
+  assert rows(other) == rows(one)
+  # A process that ends after its last save finishes its run, too.
+  (other / 'samples' / '00000006_ema.png').unlink()
+  tiny.run(other, **changes)
+  assert (other / 'samples' / '00000006_ema.png').exists()
+  assert rows(other) == rows(one)

@@ -1,0 +1,261 @@
+"""Tests of what imports what, and of what is only imported when needed."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests import commands
+from tests.conftest import ROOT
+
+# Modules import only from the ranks after their own. A package stands for all
+# of its modules, which may import each other.
+RANKS = (
+  ('main', 'benchmark'),
+  ('train',),
+  ('evaluations',),
+  ('experiment', 'evaluate', 'flops'),
+  ('prepare',),
+  ('build', 'config'),
+  ('sampling', 'step', 'checkpoint', 'log'),
+  ('state',),
+  ('losses', 'data', 'evaluation', 'models'),
+  ('sharding', 'spectral'),
+)
+# Ends of the graph: these import nothing of the package but themselves.
+CLOSED = ('data', 'losses', 'sharding', 'spectral', 'log')
+OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
+# The files that may need one at import; others do so inside functions.
+NEED_OPTIONAL = {
+  'main': {'ml_collections'},  # Commands parse a config file.
+  'benchmark': {'ml_collections'},
+  'data.tfds': {'tensorflow', 'tensorflow_datasets'},
+  'data.tfds_decode': {'tensorflow'},
+}
+
+
+def modules():
+  """{dotted name below sagan_jax: source}."""
+  found = {}
+  for path in sorted((ROOT / 'sagan_jax').rglob('*.py')):
+    parts = path.relative_to(ROOT / 'sagan_jax').with_suffix('').parts
+    if parts[-1] == '__init__':
+      parts = parts[:-1]
+    found['.'.join(parts)] = path.read_text()
+  return found
+
+
+def imported(source, *, only_at_import=False):
+  """The dotted names that source code imports.
+
+  `from a import b` gives 'a.b', since b may be a module.
+  """
+  tree = ast.parse(source)
+  nodes = list(ast.walk(tree))
+  if only_at_import:
+    inner = {
+      id(node)
+      for function in nodes
+      if isinstance(function, (ast.FunctionDef, ast.Lambda))
+      for node in ast.walk(function)
+    }
+    nodes = [node for node in nodes if id(node) not in inner]
+  names = set()
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, 'imports are absolute'
+      names |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return names
+
+
+def rank(name):
+  """The position of a module's top-level part in `RANKS`."""
+  return next(
+    (i for i, names in enumerate(RANKS) if name.split('.')[0] in names), None
+  )
+
+
+def wrong_imports(name, source):
+  """The imports of a module that do not point down."""
+  package = name.split('.')[0]
+  wrong = []
+  for full in imported(source):
+    top, _, target = full.partition('.')
+    if top in ('experiments', 'tests'):
+      wrong.append(full)
+    if top != 'sagan_jax' or not target or target.startswith('__'):
+      continue
+    part = target.split('.')[0]
+    if part == package and '.' in target:
+      continue  # Within one package.
+    if part == package or package in CLOSED or rank(part) <= rank(package):
+      wrong.append(full)
+  return sorted(wrong)
+
+
+def test_every_module_has_a_rank():
+  assert [name for name in modules() if name and rank(name) is None] == []
+
+
+@pytest.mark.parametrize('name', [name for name in modules() if name])
+def test_imports_point_down(name):
+  assert wrong_imports(name, modules()[name]) == []
+
+
+def test_networks_import_only_the_math_below_them():
+  for name, source in modules().items():
+    if name.startswith('models.'):
+      inside = {x for x in imported(source) if x.startswith('sagan_jax.')}
+      assert all(
+        x.startswith(('sagan_jax.models.', 'sagan_jax.spectral'))
+        for x in inside
+      )
+
+
+@pytest.mark.parametrize(
+  'name, source, found',
+  [
+    ('step', 'from sagan_jax import train', 'sagan_jax.train'),
+    ('state', 'import sagan_jax.step', 'sagan_jax.step'),
+    ('spectral', 'from sagan_jax import losses', 'sagan_jax.losses'),
+    ('models.layers', 'from sagan_jax import state', 'sagan_jax.state'),
+    ('data.array', 'from sagan_jax import log', 'sagan_jax.log'),
+    (
+      'evaluation.scores',
+      'def f():\n  from sagan_jax.models import generator',
+      'sagan_jax.models.generator',
+    ),
+    ('step', 'from experiments import imagenet', 'experiments.imagenet'),
+    ('step', 'from sagan_jax.step import x', None),
+  ],
+)
+def test_a_violation_is_found(name, source, found):
+  assert wrong_imports(name, source) == ([found] if found else [])
+
+
+def test_experiments_import_only_configs():
+  for path in (ROOT / 'experiments').glob('*.py'):
+    tops = {name.split('.')[0] for name in imported(path.read_text())}
+    assert tops <= {'experiments', 'ml_collections'}, path
+
+
+def test_optional_packages_are_imported_where_needed():
+  for name, source in modules().items():
+    needs = {
+      x.split('.')[0] for x in imported(source, only_at_import=True)
+    } & set(OPTIONAL)
+    assert needs <= NEED_OPTIONAL.get(name, set()), name
+
+
+# Trains, saves, restores, samples and scores where the optional packages
+# cannot be imported. The arguments: a directory, and the leaves of a config.
+WITHOUT_THEM = '''
+import importlib, json, pathlib, pkgutil, sys
+
+OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
+
+class Without:
+  """Finds what a finder finds, but for the optional packages."""
+
+  def __init__(self, finder):
+    self.finder = finder
+
+  def find_spec(self, name, *args):
+    if name.split('.')[0] in OPTIONAL:
+      return None
+    return self.finder.find_spec(name, *args)
+
+  def __getattr__(self, name):
+    return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+
+import numpy as np
+from PIL import Image
+import sagan_jax
+from sagan_jax import config, data, experiment, state, train
+from sagan_jax.data import array_writer
+
+for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
+  if not module.name.endswith(('.main', '.benchmark', '.tfds', '.tfds_decode')):
+    importlib.import_module(module.name)
+
+here = pathlib.Path(sys.argv[1])
+for label in 'ab':
+  (here / 'folder' / 'train' / label).mkdir(parents=True)
+  for i in range(4):
+    Image.new('RGB', (40, 36), (60 * i, 99, ord(label))).save(
+      here / 'folder' / 'train' / label / f'{i}.png'
+    )
+folder = data.make_source(f'folder:{here}/folder', image_size=32)
+batch = next(folder.batches(seed=0, batch_size=4))
+assert batch['image'].shape == (4, 32, 32, 3), batch['image'].shape
+from sagan_jax import prepare
+prepare.main([
+  f'--source=folder:{here}/folder', '--image_size=32', f'--output={here}/array'
+])
+array = data.make_source(f'array:{here}/array', image_size=32)
+assert array.num_examples == 8
+assert next(array.examples(batch_size=8))['image'].shape == (8, 32, 32, 3)
+
+tree = config.unflatten(json.loads(sys.argv[2]))
+run = experiment.Experiment(tree, here / 'run')
+final = train.Trainer(run).train()
+again = experiment.Experiment(tree, here / 'run')
+assert again.checkpointer.steps() == [2], again.checkpointer.steps()
+assert state.digest(again.restore()) == state.digest(final)
+again.checkpointer.close()
+assert 'scores' in (here / 'run' / 'evaluations.jsonl').read_text()
+assert not [m for m in sys.modules if m.split('.')[0] in OPTIONAL]
+print('all done')
+'''
+
+
+def run_script(script, *arguments):
+  result = subprocess.run(
+    [sys.executable, '-c', script, *arguments],
+    cwd=ROOT,
+    env=commands.environment(),
+    capture_output=True,
+    text=True,
+    timeout=commands.TIMEOUT_SECS,
+    check=False,
+  )
+  return result.returncode, result.stdout + result.stderr
+
+
+def test_training_needs_no_optional_package(tmp_path):
+  leaves = commands.leaves(num_steps=2, sample__every_steps=2)
+  code, output = run_script(WITHOUT_THEM, str(tmp_path), leaves)
+  assert code == 0, output
+  assert 'all done' in output
+
+
+def test_the_command_imports_no_tensorflow():
+  """It takes seconds, and memory of the device where that is a GPU."""
+  code, output = run_script(
+    'import sys, sagan_jax.main\n'
+    'print([m for m in ("tensorflow", "clu", "tensorflow_datasets")'
+    ' if m in sys.modules])'
+  )
+  assert (code, output.splitlines()[-1]) == (0, '[]')
+
+
+def test_importing_touches_no_device():
+  """Else a process could not join others, nor choose its platform."""
+  names = [
+    f'sagan_jax.{name}'
+    for name in modules()
+    if name and 'tfds' not in name and name != 'benchmark'  # Its flags clash.
+  ]
+  code, output = run_script(
+    'import importlib\n'
+    f'for name in {names}: importlib.import_module(name)\n'
+    'import jax\n'
+    'jax.config.update("jax_num_cpu_devices", 3)\n'
+    'print(len(jax.devices()))'
+  )
+  assert (code, output.splitlines()[-1]) == (0, '3')
