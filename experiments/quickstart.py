@@ -12,11 +12,11 @@ def get_config():
   c.image_size = 32
   c.num_classes = None
   c.batch_size = 32
-  c.num_steps = 1500
-  c.generator.ch = 16
+  c.num_steps = 2500
+  c.generator.ch = 8
   c.generator.attention = (16,)
   c.generator.bn_group_size = None
-  c.discriminator.ch = 16
+  c.discriminator.ch = 8
   c.discriminator.attention = (16,)
   c.optim.generator.learning_rate = 5e-4
   c.optim.discriminator.learning_rate = 1e-3

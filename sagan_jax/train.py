@@ -85,20 +85,21 @@ class Trainer:
   def _train_from(self, state):
     """Compiles the step, then loops."""
     run, c = self.run, self.run.config
-    self._say('compiling the step ...')
-    began = time.perf_counter()
-    step_fn = build.compile_step(
-      run.gan, run.mesh, state, c.batch_size, c.image_size
-    )
-    self._say(_compiled(step_fn, time.perf_counter() - began))
     put = functools.partial(
       sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
     )
     batches = prefetch.Prefetcher(
       build.host_batches(run.source, c, int(state.step)), put, depth=c.prefetch
     )
-    with batches, _on_signal(self._interrupt):
-      return self._loop(step_fn, state, batches)
+    with batches:  # The first ones are made while the step is compiled.
+      self._say('compiling the step ...')
+      began = time.perf_counter()
+      step_fn = build.compile_step(
+        run.gan, run.mesh, state, c.batch_size, c.image_size
+      )
+      self._say(_compiled(step_fn, time.perf_counter() - began))
+      with _on_signal(self._interrupt):
+        return self._loop(step_fn, state, batches)
 
   def _loop(self, step_fn, state, batches):
     c = self.run.config
