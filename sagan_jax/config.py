@@ -191,8 +191,10 @@ def nearest(name, allowed):
 
 
 def save(config, path):
-  """Writes a `Config` as JSON."""
-  path.write_text(json.dumps(flatten(config), indent=2) + '\n')
+  """Writes a `Config` as JSON; the file is there whole or not at all."""
+  part = path.with_suffix('.part')
+  part.write_text(json.dumps(flatten(config), indent=2) + '\n')
+  part.replace(path)
 
 
 def load(path):

@@ -105,6 +105,12 @@ def _saved_config(workdir):
 
 def _check_same_run(workdir, c, allow_changes):
   """Refuses a directory that holds a run with another config."""
+  for key in allow_changes:
+    if key not in config_lib.SCHEMA:
+      raise ValueError(
+        f'unknown config key {key!r} in --allow_changes'
+        f'{config_lib.nearest(key, config_lib.SCHEMA)}'
+      )
   path = workdir / 'config.json'
   if not path.exists():
     return

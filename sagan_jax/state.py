@@ -104,6 +104,17 @@ def num_params(params):
   return sum(x.size for x in jax.tree.leaves(params))
 
 
+@jax.jit
+def all_finite(tree):
+  """Whether no float of a tree is NaN or infinite, bool []."""
+  floats = [
+    leaf
+    for leaf in jax.tree.leaves(tree)
+    if jnp.issubdtype(leaf.dtype, jnp.floating)
+  ]
+  return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
+
+
 def digest(state):
   """SHA-256 over paths, dtypes, shapes and bytes of all leaves of a tree."""
   sha = hashlib.sha256()

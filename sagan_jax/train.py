@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from sagan_jax import build, evaluations, log, sampling, sharding
+from sagan_jax import state as state_lib
 from sagan_jax.data import prefetch
 
 SECTIONS = ('data', 'eval', 'sample', 'checkpoint')
@@ -182,11 +183,8 @@ class Trainer:
     for step, metrics in pending:
       for name in ('d_loss', 'g_loss'):
         if not np.isfinite(metrics[name]):
-          good = max(self.run.checkpointer.steps(), default=0)
           raise NonFiniteLossError(
-            f'{name} is {metrics[name]} at step {step}; the last good '
-            f'checkpoint is of step {good}. Lower '
-            '--config.optim.*.learning_rate, or set --config.dtype=float32'
+            f'{name} is {metrics[name]} at step {step}; {self._advice()}'
           )
     self.run.checkpointer.check()
     every_steps = self.run.config.log.every_steps
@@ -200,6 +198,13 @@ class Trainer:
     if self._writer:
       self._writer.write(step, scalars)
     self._progress.report(step, scalars, shares)
+
+  def _advice(self):
+    good = max(self.run.checkpointer.steps(), default=0)
+    return (
+      f'the last good checkpoint is of step {good}. Lower '
+      '--config.optim.*.learning_rate, or set --config.dtype=float32'
+    )
 
   def _rates(self, step):
     """Speed since the last row: images of the batch, and time left."""
@@ -215,9 +220,15 @@ class Trainer:
     }
 
   def _save(self, state, wait):
-    """Saves a state whose losses, up to now, are finite."""
+    """Saves a state that is finite, as its losses up to now are."""
     jax.block_until_ready(state)
     self._log()
+    # A finite loss may still have sent the weights beyond float32.
+    if not state_lib.all_finite(state):
+      raise NonFiniteLossError(
+        f'the update of step {int(state.step)} left weights that are not '
+        f'finite; {self._advice()}'
+      )
     with self._clock.section('checkpoint'):
       self.run.checkpointer.save(state)
       if wait:

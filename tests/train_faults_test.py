@@ -155,6 +155,24 @@ def test_stops_at_a_loss_that_is_not_finite(tmp_path):
   assert all(np.isfinite(x).all() for x in tiny.leaves(state))
 
 
+def test_does_not_save_weights_that_are_not_finite(tmp_path):
+  """The generator's loss is that of the weights before its update."""
+  tiny.run(tmp_path, num_steps=2)
+  rate = 'optim.generator.learning_rate'
+  message = 'step 3 left weights that are not finite; the last good .* step 2'
+  with pytest.raises(train.NonFiniteLossError, match=message):
+    tiny.run(
+      tmp_path, [rate], num_steps=3, optim__generator__learning_rate=3.4e38
+    )
+  assert saved(tmp_path) == [2]
+
+
+def test_refuses_to_allow_a_key_that_is_not_there(finished):
+  message = "key 'sed' in --allow_changes; did you mean 'seed'"
+  with pytest.raises(ValueError, match=message):
+    experiment.Experiment(tiny.config(), finished, ['sed'])
+
+
 def test_a_failed_save_stops_the_run(tmp_path):
   one = tiny.trainer(tmp_path, num_steps=9, log__every_steps=1)
   checks = []
