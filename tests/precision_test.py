@@ -14,6 +14,7 @@ from sagan_jax.data import shapes
 from tests import small
 
 NUM_STEPS = 200
+BATCH_SIZE = 8
 LEARNING_RATES = (5e-4, 1e-3)  # Those of experiments/quickstart.py.
 WINDOW = 50
 
@@ -22,9 +23,8 @@ WINDOW = 50
 def trained():
   """Trains from seed 0: {dtype: (state, metrics of all steps)}."""
   steps = {
-    # Tests of meshes share the first, which they ask for in these words.
-    'float32': small.conv_step(1),
-    'bfloat16': small.conv_step(1, dtype=jnp.bfloat16),
+    'float32': small.conv_step(1, BATCH_SIZE),
+    'bfloat16': small.conv_step(1, BATCH_SIZE, dtype=jnp.bfloat16),
   }
   # One core each: the networks are too small to fill two.
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -35,7 +35,7 @@ def trained():
 def _train(compiled):
   source = shapes.open_source(image_size=32, num_examples=2048)
   batches = source.batches(
-    seed=0, batch_size=16, start=0, process_index=0, process_count=1
+    seed=0, batch_size=BATCH_SIZE, start=0, process_index=0, process_count=1
   )
   gan, mesh, _ = compiled
   state = small.fresh_state(gan, 32, learning_rates=LEARNING_RATES, mesh=mesh)
@@ -56,16 +56,16 @@ def test_bfloat16_trains_as_float32_does(trained):
   assert np.abs(wide['d_loss'] - narrow['d_loss']).max() > 1e-3
   # Before the paths part, a loss is rounded to 8 bits in every layer.
   np.testing.assert_allclose(
-    narrow['d_loss'][:3], wide['d_loss'][:3], rtol=0.02
+    narrow['d_loss'][:3], wide['d_loss'][:3], rtol=0.03
   )
-  # Over four seeds in float32, the means over windows of 50 steps lie up to
-  # 0.65, 0.36, 0.13, 0.08 (d_loss) and 0.57, 0.50, 0.56, 0.29 (g_loss) apart,
-  # those over all steps up to 0.22. From the same seed, bfloat16 differed by
-  # at most 0.14 (d_loss) and 0.17 (g_loss) in a window, and by 0.04 over all.
+  # Over five seeds in float32, the means over windows of 50 steps lie up to
+  # 0.72, 0.39, 0.50, 0.58 (d_loss) and 0.79, 0.15, 0.50, 0.44 (g_loss) apart,
+  # and those of d_loss over all steps 0.45. From the same seed, bfloat16
+  # differed by at most 0.17 in a window and 0.03 over all steps.
   for name in ('d_loss', 'g_loss'):
     difference = _windows(wide, name) - _windows(narrow, name)
     assert np.abs(difference).max() < 0.3, name
-  assert abs(wide['d_loss'].mean() - narrow['d_loss'].mean()) < 0.12
+  assert abs(wide['d_loss'].mean() - narrow['d_loss'].mean()) < 0.1
 
 
 def test_both_learn(trained):

@@ -9,19 +9,17 @@ import numpy as np
 import optax
 import pytest
 
-from sagan_jax import losses, spectral
+from sagan_jax import losses
 from sagan_jax import step as step_lib
 from tests import small
+from tests import step_by_hand as by_hand
 
 BATCH_SIZE = 8
 
 
-# SGD where values are compared: Adam would turn rounding of a zero gradient
-# into a whole update.
+# For values: Adam would turn the rounding of a zero gradient into an update.
 SGD = {'g_tx': optax.sgd(0.1), 'd_tx': optax.sgd(0.2)}
-# No learning, where iterations and moments are counted.
 FROZEN = {'g_tx': optax.sgd(0.0), 'd_tx': optax.sgd(0.0)}
-# Its metrics follow from one another.
 LINEAR = losses.Loss(
   lambda real, fake: jnp.mean(fake) - jnp.mean(real),
   lambda fake: -jnp.mean(fake),
@@ -70,89 +68,6 @@ def _distance(tree, other):
   )
 
 
-# The networks once more, of plain arrays, in the words of the paper.
-
-
-def _weight(net_params, net_stats, name, leaf='kernel'):
-  """A normalised weight; a table counts classes as outputs."""
-  weight, u = net_params[name][leaf], net_stats['spectral'][name]['u']
-  if leaf == 'embedding':
-    return spectral.normalize(weight.T, u)[0].T
-  return spectral.normalize(weight, u)[0]
-
-
-def _generator(params, stats, z, label):
-  x = z @ _weight(params, stats, 'dense') + params['dense']['bias'][None]
-  x = x.reshape(-1, 2, 2, 3)
-  mean = x.mean((0, 1, 2), keepdims=True)
-  var = jnp.square(x - mean).mean((0, 1, 2), keepdims=True)
-  gamma, beta = (
-    params['norm'][k][label][:, None, None] for k in ('gamma', 'beta')
-  )
-  return jnp.tanh((x - mean) / jnp.sqrt(var + 1e-5) * gamma + beta)
-
-
-def _discriminator(params, stats, x, label):
-  x = x.reshape(-1, 12)
-  h = x @ _weight(params, stats, 'hidden') + params['hidden']['bias'][None]
-  h = jnp.maximum(h, 0)
-  logit = h @ _weight(params, stats, 'dense') + params['dense']['bias'][None]
-  table = _weight(params, stats, 'embedding', 'embedding')
-  return logit[:, 0] + jnp.sum(table[label] * h, 1)
-
-
-def _moved(params, stats):
-  """The vectors and sigmas after one iteration from the stored ones."""
-  new = {}
-  for name, layer in stats['spectral'].items():
-    weight = params[name].get('kernel')
-    if weight is None:
-      weight = params[name]['embedding'].T
-    _, u, sigma = spectral.normalize(weight, layer['u'])
-    new[name] = {'u': u, 'sigma': sigma}
-  return new
-
-
-def _hinge_by_hand(gan, state, batch):
-  """One step of the paper's algorithm: (params, vectors) of D, then of G."""
-  g, d = state.generator, state.discriminator
-  d_params, d_stats, d_opt = d.params, d.stats, d.opt_state
-  rng = jax.random.fold_in(state.rng, state.step)
-  for i in range(gan.n_dis):
-    z, label = step_lib.draw_inputs(gan, jax.random.fold_in(rng, i), BATCH_SIZE)
-    real = jnp.asarray(batch['image'][i], jnp.float32) / 127.5 - 1
-    fake = _generator(g.params, g.stats, z, label)
-
-    def d_loss(params, real=real, fake=fake, label=label, i=i, stats=d_stats):
-      on_real = _discriminator(params, stats, real, batch['label'][i])
-      on_fake = _discriminator(params, stats, fake, label)
-      return jnp.mean(jnp.maximum(0, 1 - on_real)) + jnp.mean(
-        jnp.maximum(0, 1 + on_fake)
-      )
-
-    d_value, grads = jax.value_and_grad(d_loss)(d_params)
-    updates, d_opt = gan.d_tx.update(grads, d_opt)
-    d_stats = {'spectral': _moved(d_params, d_stats)}
-    d_params = optax.apply_updates(d_params, updates)
-
-  z, label = step_lib.draw_inputs(
-    gan, jax.random.fold_in(rng, gan.n_dis), BATCH_SIZE
-  )
-
-  def g_loss(params):
-    fake = _generator(params, g.stats, z, label)
-    return -jnp.mean(_discriminator(d_params, d_stats, fake, label))
-
-  g_value, grads = jax.value_and_grad(g_loss)(g.params)
-  updates, _ = gan.g_tx.update(grads, g.opt_state)
-  g_params = optax.apply_updates(g.params, updates)
-  return {
-    'd': (d_params, d_stats['spectral']),
-    'g': (g_params, _moved(g.params, g.stats)),
-    'losses': (d_value, g_value),
-  }
-
-
 # With another step number, the inputs are others.
 @pytest.mark.parametrize(('n_dis', 'step'), [(1, 0), (2, 5)])
 def test_a_step_is_the_algorithm_of_the_paper(n_dis, step):
@@ -160,7 +75,7 @@ def test_a_step_is_the_algorithm_of_the_paper(n_dis, step):
     step, n_dis=n_dis, optimizers='sgd'
   )
   with small.cheap_compilation():
-    expected = jax.jit(functools.partial(_hinge_by_hand, gan))(state, batch)
+    expected = jax.jit(functools.partial(by_hand.hinge_step, gan))(state, batch)
   for net, name in (new.discriminator, 'd'), (new.generator, 'g'):
     _assert_close((net.params, net.stats['spectral']), expected[name])
   _assert_close((metrics['d_loss'], metrics['g_loss']), expected['losses'])
@@ -182,9 +97,9 @@ def test_vectors_move_once_an_update(num_microbatches):
   ):
     stats = old.stats
     for _ in range(times):
-      stats = {'spectral': _moved(old.params, stats)}
+      stats = {'spectral': by_hand.moved(old.params, stats)}
     _assert_close(found.stats['spectral'], stats['spectral'])
-    further = _moved(old.params, stats)
+    further = by_hand.moved(old.params, stats)
     assert _distance(found.stats['spectral'], further) > 1e-3
 
 
@@ -194,7 +109,7 @@ def test_vectors_are_those_of_the_weights_before_the_update():
     (state.generator, new.generator),
     (state.discriminator, new.discriminator),
   ):
-    _assert_close(found.stats['spectral'], _moved(old.params, old.stats))
+    _assert_close(found.stats['spectral'], by_hand.moved(old.params, old.stats))
 
 
 def test_running_moments_move_once_a_step_by_the_generators_own_batch():
@@ -202,7 +117,7 @@ def test_running_moments_move_once_a_step_by_the_generators_own_batch():
   key = jax.random.fold_in(jax.random.fold_in(state.rng, 0), 3)
   z, _ = step_lib.draw_inputs(gan, key, BATCH_SIZE)
   g = state.generator
-  kernel = _weight(g.params, g.stats, 'dense')
+  kernel = by_hand.weight(g.params, g.stats, 'dense')
   x = (z @ kernel + g.params['dense']['bias'][None]).reshape(-1, 3)
   keep = gan.generator.bn_decay
   # The three batches of fakes for the discriminator leave no trace.
@@ -350,14 +265,14 @@ def test_metrics():
   key = jax.random.fold_in(jax.random.fold_in(state.rng, 0), 0)
   z, label = step_lib.draw_inputs(gan, key, BATCH_SIZE)
   d, g = state.discriminator, state.generator
-  real = _discriminator(
+  real = by_hand.discriminator(
     d.params,
     d.stats,
     batch['image'][0].astype(np.float32) / 127.5 - 1,
     batch['label'][0],
   )
-  fake = _discriminator(
-    d.params, d.stats, _generator(g.params, g.stats, z, label), label
+  fake = by_hand.discriminator(
+    d.params, d.stats, by_hand.generator(g.params, g.stats, z, label), label
   )
   expected = {
     'd_loss': losses.HINGE.discriminator(real, fake),
