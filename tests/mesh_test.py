@@ -20,7 +20,7 @@ NUM_STEPS = 20
 # Small enough that rounding does not grow: a rectifier or a hinge that it
 # tips over changes a gradient by a finite amount, and Adam scales gradients
 # up. At ten times these rates even two programs for one device, compiled with
-# and without optimisation, are 1e-3 apart after 20 steps.
+# and without optimisation, may part in the same way (not compared step by step).
 LEARNING_RATES = (1e-5, 4e-5)
 
 DEVICES = (1, 2, 8)
