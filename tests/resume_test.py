@@ -29,7 +29,7 @@ def wait(self):
   time.sleep(100)
 
 with tiny.small_networks():
-  run = tiny.trainer(sys.argv[1], num_steps=10**6)
+  run = tiny.open_run(sys.argv[1], num_steps=10**6)
   checkpoint.Checkpointer.wait = wait
   run.train()
 """
@@ -39,7 +39,7 @@ def final_digest(workdir):
   """SHA-256 over all leaves of the state of a finished run."""
   with tiny.cheap_compilation():
     changes = {k.replace('.', '__'): v for k, v in commands.CHANGES.items()}
-    state = tiny.trainer(workdir, **changes).train()
+    state = tiny.open_run(workdir, **changes).train()
   assert int(state.step) == commands.NUM_STEPS
   return state_lib.digest(state)
 

@@ -55,13 +55,6 @@ def config(**changes):
   return c
 
 
-def trainer(workdir, allow_changes=(), **changes):
-  """A `Trainer` of `config(**changes)` in a directory."""
-  return train.Trainer(
-    experiment.Experiment(config(**changes), workdir, allow_changes)
-  )
-
-
 class Generator(blocks.Network):
   """One normalised layer; the fields and collections of the real one."""
 

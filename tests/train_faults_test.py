@@ -91,7 +91,7 @@ def test_how_a_run_is_watched_may_change(finished):
 
 
 def test_an_allowed_change_of_the_model_does_not_fit_the_checkpoint(finished):
-  again = tiny.trainer(finished, ['latent_dim'], latent_dim=64, num_steps=9)
+  again = tiny.open_run(finished, ['latent_dim'], latent_dim=64, num_steps=9)
   with pytest.raises(ValueError, match=r'\[\[128, 48\].*\[\[64, 48\]'):
     again.train()
 
@@ -174,7 +174,7 @@ def test_refuses_to_allow_a_key_that_is_not_there(finished):
 
 
 def test_a_failed_save_stops_the_run(tmp_path):
-  one = tiny.trainer(tmp_path, num_steps=9, log__every_steps=1)
+  one = tiny.open_run(tmp_path, num_steps=9, log__every_steps=1)
   checks = []
 
   def fail_at_the_third():
@@ -189,7 +189,7 @@ def test_a_failed_save_stops_the_run(tmp_path):
 
 
 def test_an_error_of_the_data_reaches_the_user(tmp_path):
-  one = tiny.trainer(tmp_path, num_steps=9, prefetch=1)
+  one = tiny.open_run(tmp_path, num_steps=9, prefetch=1)
   batches = one.run.source.batches
 
   def broken(**kwargs):

@@ -44,9 +44,8 @@ class SelfAttention(nn.Module):
 
     def project(name, features, pool=False):
       y = self.conv(features, kernel_size=1, use_bias=False, name=name)(x)
-      if (
-        pool
-      ):  # 2x2 max-pooling; its gradient is far cheaper than nn.max_pool's.
+      if pool:
+        # 2x2 max-pooling; its gradient is far cheaper than nn.max_pool's.
         y = y.reshape(b, h // 2, 2, w // 2, 2, features).max((2, 4))
       return y.reshape(b, -1, features)
 

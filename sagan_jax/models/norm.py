@@ -54,10 +54,8 @@ class BatchNorm(nn.Module):
       mean, var = self._moments(x)  # [G, C]
       if self.is_mutable_collection('batch_stats'):
         keep = self.decay
-        running_mean.value = keep * running_mean.value + (1 - keep) * mean.mean(
-          0
-        )
-        running_var.value = keep * running_var.value + (1 - keep) * var.mean(0)
+        for running, new in (running_mean, mean), (running_var, var):
+          running.value = keep * running.value + (1 - keep) * new.mean(0)
       images = x.shape[0] // mean.shape[0]
       mean = jnp.repeat(mean, images, 0)
       var = jnp.repeat(var, images, 0)
