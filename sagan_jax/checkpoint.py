@@ -19,15 +19,19 @@ class Checkpointer:
     directory: absolute path; made if it does not exist.
     keep_last: how many of the newest checkpoints stay.
     keep_every_steps: checkpoints at multiples of this stay too; None for none.
+    writes: whether this is the one that saves. It removes what a process that
+      died left half-written; a reader must not, as the writer may be at it.
   """
 
-  def __init__(self, directory, *, keep_last, keep_every_steps=None):
+  def __init__(
+    self, directory, *, keep_last, keep_every_steps=None, writes=True
+  ):
     self._manager = ocp.CheckpointManager(
       directory,
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep_last,
         keep_period=keep_every_steps,
-        cleanup_tmp_directories=True,
+        cleanup_tmp_directories=writes,
         enable_async_checkpointing=True,
       ),
     )

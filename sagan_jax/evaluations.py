@@ -14,8 +14,8 @@ class Evaluations:
 
   Args:
     run: an `experiment.Experiment`.
-    start_step: records beyond it, left by a run that died, are dropped; None
-      keeps all.
+    start_step: of the training this is part of; records beyond it, left by a
+      run that died, are dropped. None keeps all, and saves no state.
     say: called with lines of progress.
   """
 
@@ -24,7 +24,9 @@ class Evaluations:
     self._say = say
     self._path = run.workdir / 'evaluations.jsonl'
     self._evaluator = None
-    self._best = checkpoint.Checkpointer(run.workdir / 'best', keep_last=1)
+    self._best = checkpoint.Checkpointer(
+      run.workdir / 'best', keep_last=1, writes=start_step is not None
+    )
     self._records = protocol.read(self._path)
     if start_step is not None:
       self._records = [

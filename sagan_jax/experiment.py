@@ -18,12 +18,13 @@ class Experiment:
     config: a ConfigDict or nested dict; None to read that of the directory.
     workdir: where the run lives; opening it again resumes it.
     allow_changes: keys of the config that may differ from the saved ones.
+    trains: whether it will save checkpoints; a reader may look on meanwhile.
 
   Raises:
     ValueError: if the config, the data or the directory do not fit.
   """
 
-  def __init__(self, config, workdir, allow_changes=()):
+  def __init__(self, config, workdir, allow_changes=(), trains=True):
     workdir = pathlib.Path(workdir).expanduser().absolute()
     c = config_lib.resolve(_saved_config(workdir) if config is None else config)
     self.mesh = sharding.make_mesh(c.num_devices)
@@ -41,6 +42,7 @@ class Experiment:
       workdir / 'checkpoints',
       keep_last=c.checkpoint.keep_last,
       keep_every_steps=c.checkpoint.keep_every_steps,
+      writes=trains,
     )
 
   @functools.cached_property

@@ -74,7 +74,10 @@ def main(argv):
     if _WORKDIR.value is None:
       raise ValueError('no directory was given; set --workdir')
     run = experiment.Experiment(
-      _CONFIG.value, _WORKDIR.value, _ALLOW_CHANGES.value
+      _CONFIG.value,
+      _WORKDIR.value,
+      _ALLOW_CHANGES.value,
+      trains=_MODE.value == 'train',
     )
     if _MODE.value == 'eval':
       evaluations.evaluate_checkpoints(run, _STEP.value)

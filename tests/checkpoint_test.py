@@ -89,6 +89,20 @@ def test_restores_all_leaves_bit_for_bit(make):
     assert new.sharding == old.sharding
 
 
+def test_only_the_writer_removes_what_is_half_written(make, tmp_path):
+  half = tmp_path / 'ckpt' / '3.orbax-checkpoint-tmp'
+  half.mkdir(parents=True)
+  reader = make(writes=False)
+  assert reader.steps() == []
+  reader.close()
+  assert half.exists()
+  writer = make()
+  writer.save(make_state())
+  writer.wait()
+  assert not half.exists()
+  assert writer.steps() == [7]
+
+
 def test_the_key_stays_a_typed_key(make):
   state = make_state()
   saver = make()

@@ -69,9 +69,15 @@ def _evaluations(run, start, *args, **kwargs):
   return made
 
 
+def _open_best(run):
+  return checkpoint.Checkpointer(
+    run.workdir / 'best', keep_last=1, writes=False
+  )
+
+
 def _best(run):
   """The steps that are kept as best."""
-  keeper = checkpoint.Checkpointer(run.workdir / 'best', keep_last=1)
+  keeper = _open_best(run)
   steps = keeper.steps()
   keeper.close()
   return steps
@@ -124,7 +130,7 @@ def test_the_best_can_be_restored(run):
   marked = jax.tree.map(lambda x: x + 1, state.ema_params)
   made.of_state(_at(dataclasses.replace(state, ema_params=marked), 10))
   made.of_state(_at(state, 20))
-  keeper = checkpoint.Checkpointer(run.workdir / 'best', keep_last=1)
+  keeper = _open_best(run)
   found = keeper.restore(state, 10)
   keeper.close()
   for x, y in zip(
