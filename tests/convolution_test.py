@@ -16,6 +16,9 @@ CASES = [
   (2, 1, ((1, 0), (0, 1))),
   (2, 1, ((0, 1), (1, 0))),
   (4, 2, ((1, 1), (1, 1))),
+  (4, 2, ((2, 0), (0, 2))),
+  (2, 2, ((0, 0), (0, 0))),
+  (4, 2, ((1, 0), (0, 1))),
 ]
 
 
@@ -84,6 +87,20 @@ def test_the_kernel_takes_the_dtype_of_the_images():
     )
   )(kernel)
   assert grad.dtype == jnp.float32
+
+
+def test_the_input_gradient_multiplies_by_no_spread_zeros_on_cpu():
+  x, kernel = _inputs(4)
+  padding = ((1, 1), (1, 1))
+
+  def spread(conv):
+    y, pullback = jax.vjp(lambda x: conv(x, kernel), x)
+    return jax.jit(pullback).lower(y).as_text().count('lhs_dilate = [2, 2]')
+
+  assert spread(lambda x, k: _xla(x, k, 2, padding)) == 1
+  assert not spread(
+    lambda x, k: convolution.conv(x, k, stride=2, padding=padding)
+  )
 
 
 @pytest.mark.parametrize(('size', 'stride', 'padding'), CASES)

@@ -3,8 +3,10 @@
 XLA's CPU backend computes the gradient of a small kernel as a convolution with
 a window of the size of the image, at a tenth of the speed of the forward pass
 (6 against 79 GFLOP/s for 64 channels at 32x32, two cores of an AMD EPYC, jax
-0.10.2). There the same sums are written as matrix products. Accelerators keep
-XLA's own gradient, which they compile well.
+0.10.2). There the same sums are written as matrix products. And it computes the
+gradient of a strided convolution's input by spreading zeros; there every phase
+is a convolution of its own. Accelerators keep XLA's own gradients, which they
+compile well.
 """
 
 import functools
@@ -52,20 +54,63 @@ def _backward(stride, padding, residuals, g):
     dimension_numbers=_DIMENSIONS,
   )
 
-  def by_xla(x, g):
+  def input_by_xla(g, kernel):
+    return jax.linear_transpose(lambda x: plain(x, kernel), x)(g)[0]
+
+  def kernel_by_xla(x, g):
     return jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0]
 
-  (x_grad,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(g)
+  by_phases = functools.partial(_input_gradient, stride=stride, padding=padding)
+  if stride == 1 or x.shape[1:3] != tuple(stride * n for n in g.shape[1:3]):
+    by_phases = input_by_xla
+  x_grad = jax.lax.platform_dependent(
+    g, kernel, cpu=by_phases, default=input_by_xla
+  )
   by_products = functools.partial(
     _kernel_gradient, size=kernel.shape[0], stride=stride, padding=padding
   )
   kernel_grad = jax.lax.platform_dependent(
-    x, g, cpu=by_products, default=by_xla
+    x, g, cpu=by_products, default=kernel_by_xla
   )
   return x_grad, kernel_grad
 
 
 _conv.defvjp(_forward, _backward)
+
+
+def _input_gradient(g, kernel, *, stride, padding):
+  """Gradient of a strided convolution's input, each phase by itself.
+
+  Row s*j + a of the input meets row i of the output by tap t where
+  s*i + t - top = s*j + a, so every phase a sees its own taps.
+  """
+  b, h, w, _ = g.shape
+  kernel = kernel.transpose(0, 1, 3, 2)
+  axes = [
+    [_phase_taps(kernel.shape[0], stride, before, a) for a in range(stride)]
+    for before, _ in padding
+  ]
+  phases = [
+    jax.lax.conv_general_dilated(
+      g,
+      jnp.flip(kernel[rows, columns], (0, 1)),
+      (1, 1),
+      (rows_pad, columns_pad),
+      dimension_numbers=_DIMENSIONS,
+    )
+    for rows, rows_pad in axes[0]
+    for columns, columns_pad in axes[1]
+  ]
+  x = jnp.stack(phases, 3).reshape(b, h, w, stride, stride, -1)
+  return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * stride, w * stride, -1)
+
+
+def _phase_taps(size, stride, before, phase):
+  """The slice of taps that a phase sees and the padding they need, flipped."""
+  first = (phase + before) % stride
+  last = range(first, size, stride)[-1]
+  low, high = ((phase + before - t) // stride for t in (last, first))
+  return slice(first, None, stride), (max(0, -low), max(0, high))
 
 
 def _kernel_gradient(x, g, *, size, stride, padding):
