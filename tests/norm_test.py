@@ -130,6 +130,16 @@ def test_moments_of_bfloat16_are_float32():
   )
 
 
+def test_the_variance_beside_a_large_mean_is_exact():
+  rng = np.random.default_rng(0)
+  x = (100 + rng.standard_normal((8, 16, 16, 7))).astype(np.float32)
+  layer = norm.BatchNorm(decay=0.0)
+  variables = layer.init(jax.random.key(0), x, train=False)
+  _, new = layer.apply(variables, x, train=True, mutable=['batch_stats'])
+  expected = x.astype(np.float64).var((0, 1, 2))
+  np.testing.assert_allclose(new['batch_stats']['var'], expected, rtol=2e-5)
+
+
 def test_a_constant_map_becomes_beta_with_finite_gradients():
   _, params, _ = _inputs()
   x = jnp.full((2, 4, 5, 7), 3.0)

@@ -9,8 +9,7 @@ class BatchNorm(nn.Module):
   """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
 
   Under `jit` with the batch sharded over a mesh the moments are those of the
-  global batch; no axis name is involved. Mean and mean square are independent sums,
-  so that one all-reduce can carry both. Moments are float32 whatever the input.
+  global batch; no axis name is involved. They are float32 whatever the input.
 
   The collection `batch_stats` holds running `mean` and `var` [C]. They move
   only when `train` is set and the collection is mutable.
@@ -77,5 +76,7 @@ class BatchNorm(nn.Module):
         'set --config.generator.bn_group_size'
       )
     x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
-    mean, square = x.mean((1, 2, 3)), jnp.square(x).mean((1, 2, 3))
-    return mean, jnp.maximum(square - jnp.square(mean), 0)
+    mean = x.mean((1, 2, 3), keepdims=True)
+    # Not E[x^2] - E[x]^2: with a mean of 100 deviations that is 6 % off.
+    var = jnp.square(x - mean).mean((1, 2, 3))
+    return mean[:, 0, 0, 0], var
