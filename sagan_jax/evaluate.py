@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sagan_jax import __version__, sharding
+from sagan_jax import __version__, log, sharding
 from sagan_jax.evaluation import (
   checks,
   download,
@@ -64,16 +64,14 @@ class Evaluator:
     """The features of the real images, made or loaded when first asked for."""
     if self._real is None:
       cache = pathlib.Path(self.c.eval.cache_dir).expanduser() / 'references'
-      progress = self._counter(
-        'real images', self.c.eval.num_reals or self.source.num_examples
-      )
+      count = self.c.eval.num_reals or self.source.num_examples
       self._real, cached = reference.load_or_make(
         self.source,
         self._extraction,
         num_images=self.c.eval.num_reals,
         keep_all='intra_fid' in self.metrics,
         cache_dir=cache,
-        say=progress,
+        say=self._counter('real images', count),
       )
       if cached:
         self._say(f'real images: {self._real.count} from the cache')
@@ -212,6 +210,10 @@ class Evaluator:
     rng = np.random.Generator(np.random.Philox(self.c.eval.seed))
     return rng.permuted(sorted_labels)
 
+  def _counter(self, what, count):
+    share = -(-count // jax.process_count())
+    return log.counter(what, share, self._say)
+
   def _share(self, count):
     """Bounds of the images this process makes: whole batches of the set."""
     size = self.c.eval.batch_size
@@ -219,20 +221,6 @@ class Evaluator:
     p, n = jax.process_index(), jax.process_count()
     begin, end = (batches * i // n * size for i in (p, p + 1))
     return begin, min(end, count)
-
-  def _counter(self, what, total):
-    """Returns a function that says how far things are, every ten seconds."""
-    began = last = time.perf_counter()
-
-    def report(done):
-      nonlocal last
-      now = time.perf_counter()
-      if now - last > 10:
-        last = now
-        left = (now - began) / done * (total - done)
-        self._say(f'{what}: {done}/{total}, {left:.0f}s left')
-
-    return report
 
 
 def _check_finite(finite, described):

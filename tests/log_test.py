@@ -1,5 +1,6 @@
 """Tests of the log's rows, the progress line and the parameter table."""
 
+import io
 import json
 import sys
 import time
@@ -215,3 +216,23 @@ def test_parameter_table_counts():
     'generator: 2,296 parameters, 2 normalised weights'.split(),
   ]
   assert sum(x.size for x in jax.tree.leaves(params)) == 2296
+
+
+def test_a_count_is_told_every_ten_seconds_off_a_terminal(monkeypatch):
+  now, said = 100.0, []
+  monkeypatch.setattr(time, 'perf_counter', lambda: now)
+  count = log.counter('fakes', 50, said.append)
+  for secs, done in ((5, 5), (11, 10), (12, 20), (24, 40)):
+    now = 100.0 + secs
+    count(done)
+  assert said == ['fakes: 10/50, ETA 44s', 'fakes: 40/50, ETA 6s']
+
+
+def test_a_count_is_a_bar_on_a_terminal(monkeypatch):
+  terminal = io.StringIO()
+  terminal.isatty = lambda: True
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  count = log.counter('fakes', 50, None)
+  for done in (25, 50):
+    count(done)
+  assert 'fakes:   0%|' in terminal.getvalue()
