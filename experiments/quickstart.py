@@ -20,7 +20,7 @@ def get_config():
   c.discriminator.attention = (16,)
   c.optim.generator.learning_rate = 5e-4
   c.optim.discriminator.learning_rate = 1e-3
-  c.ema.decay = 0.99
+  c.ema.decay = 0.995
   c.ema.start_step = 0
   c.dataset.name = 'shapes'
   c.log.every_steps = 20
@@ -28,10 +28,11 @@ def get_config():
   c.sample.standing_batches = 4
   c.checkpoint.every_steps = 500
   c.checkpoint.keep_every_steps = None
-  c.eval.every_steps = 500
+  c.eval.every_steps = 125
+  c.eval.max_time_share = 0.25  # The first waits for the compiler.
   c.eval.extractor = 'random'
   c.eval.metrics = ('fid',)
-  c.eval.num_fakes = 1000
+  c.eval.num_fakes = 500
   c.eval.num_reals = 2000
   c.eval.standing_batches = 4
   return c

@@ -1,5 +1,6 @@
 """One run in one directory: what stays the same while it trains."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -35,8 +36,8 @@ class Experiment:
     self.workdir = workdir
     self.is_main = jax.process_index() == 0
     _check_same_run(workdir, c, allow_changes)
-    if self.is_main:
-      _write_config(workdir, c)
+    with _writing_to(workdir):
+      (workdir / 'samples').mkdir(parents=True, exist_ok=True)
     self.gan = build.build_gan(c, self.mesh)
     self.checkpointer = checkpoint.Checkpointer(
       workdir / 'checkpoints',
@@ -44,6 +45,12 @@ class Experiment:
       keep_every_steps=c.checkpoint.keep_every_steps,
       writes=trains,
     )
+
+  def save_config(self):
+    """Writes the config to the directory, whose run is from now on this one."""
+    if self.is_main:
+      with _writing_to(self.workdir):
+        config_lib.save(self.config, self.workdir / 'config.json')
 
   @functools.cached_property
   def sampler(self):
@@ -128,10 +135,10 @@ def _check_same_run(workdir, c, allow_changes):
     )
 
 
-def _write_config(workdir, c):
+@contextlib.contextmanager
+def _writing_to(workdir):
   try:
-    (workdir / 'samples').mkdir(parents=True, exist_ok=True)
-    config_lib.save(c, workdir / 'config.json')
+    yield
   except OSError as e:
     raise ValueError(
       f'cannot write to --workdir={workdir}: {e.strerror}'

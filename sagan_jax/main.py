@@ -82,11 +82,12 @@ def main(argv):
     if _MODE.value == 'eval':
       evaluations.evaluate_checkpoints(run, _STEP.value)
       return 0
+    trainer = train.Trainer(run)
   except (ValueError, FileNotFoundError) as e:
     logging.error('%s', e)
     return 2
   try:
-    train.Trainer(run).train()
+    trainer.train()
   except train.Interrupted as e:
     logging.warning('%s; run the same command again to go on', e)
     return train.EXIT_INTERRUPTED

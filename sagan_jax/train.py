@@ -35,16 +35,34 @@ class NonFiniteLossError(RuntimeError):
 
 
 class Trainer:
-  """Drives one `experiment.Experiment` from its last checkpoint to its end."""
+  """Drives one `experiment.Experiment` from its last checkpoint to its end.
+
+  Raises:
+    ValueError: if the checkpoint is of another model, or a package that the
+      config asks for is not there.
+  """
 
   def __init__(self, experiment):
-    self.run = experiment
+    self.run = run = experiment
+    c = run.config
+    self._state = run.restore()
+    run.save_config()
+    start = int(self._state.step)
+    self._writer = None
+    if run.is_main:
+      self._writer = log.Writer(
+        run.workdir, start, tensorboard=c.log.tensorboard
+      )
+    self._progress = log.Progress(c.num_steps, start, show=run.is_main)
+    self._evaluations = None
+    if c.eval.every_steps is not None:
+      self._evaluations = evaluations.Evaluations(run, start, self._say)
     self._clock = log.Clock()
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interrupted = False
 
   def train(self):
-    """Trains to the last step.
+    """Trains to the last step; to be called once.
 
     Returns:
       The final `GanState`.
@@ -55,18 +73,9 @@ class Trainer:
       RuntimeError: if a checkpoint cannot be written.
     """
     run, c = self.run, self.run.config
-    state = run.restore()
+    state, self._state = self._state, None  # The first step donates it.
     start = int(state.step)
-    self._progress = log.Progress(c.num_steps, start, show=run.is_main)
     self._announce(state)
-    self._writer = None
-    if run.is_main:
-      self._writer = log.Writer(
-        run.workdir, start, tensorboard=c.log.tensorboard
-      )
-    self._evaluations = None
-    if c.eval.every_steps is not None:
-      self._evaluations = evaluations.Evaluations(run, start, self._say)
     try:
       if start:
         self._catch_up(state)

@@ -128,6 +128,20 @@ def test_refuses_the_directory_of_another_run():
   assert 'Traceback' not in output
 
 
+def test_refuses_the_checkpoint_of_another_model(tmp_path):
+  workdir, _ = commands.undisturbed()
+  shutil.copytree(workdir, tmp_path / 'run')
+  code, output = commands.run(
+    *commands.flags(tmp_path / 'run', latent_dim=24),
+    '--allow_changes=latent_dim',
+  )
+  assert code == 2
+  assert 'is of another model; these arrays differ' in output
+  assert 'Traceback' not in output
+  saved = json.loads((tmp_path / 'run' / 'config.json').read_text())
+  assert saved['latent_dim'] != 24
+
+
 def test_a_finished_run_ends_at_once(tmp_path):
   workdir, _ = commands.undisturbed()
   shutil.copytree(workdir, tmp_path / 'run')

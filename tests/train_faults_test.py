@@ -91,9 +91,10 @@ def test_how_a_run_is_watched_may_change(finished):
 
 
 def test_an_allowed_change_of_the_model_does_not_fit_the_checkpoint(finished):
-  again = tiny.open_run(finished, ['latent_dim'], latent_dim=64, num_steps=9)
+  before = (finished / 'config.json').read_text()
   with pytest.raises(ValueError, match=r'\[\[128, 48\].*\[\[64, 48\]'):
-    again.train()
+    tiny.open_run(finished, ['latent_dim'], latent_dim=64, num_steps=9)
+  assert (finished / 'config.json').read_text() == before
 
 
 def test_refuses_other_classes_than_the_data_has(tmp_path):
@@ -122,6 +123,13 @@ def test_refuses_a_directory_that_cannot_be_made(tmp_path):
   message = f'cannot write to --workdir={tmp_path}/file/run: Not a directory'
   with pytest.raises(ValueError, match=message):
     experiment.Experiment(tiny.config(), tmp_path / 'file' / 'run')
+
+
+def test_refuses_a_directory_that_cannot_be_written_to(tmp_path):
+  (tmp_path / 'config.part').mkdir()
+  message = f'cannot write to --workdir={tmp_path}: Is a directory'
+  with pytest.raises(ValueError, match=message):
+    tiny.open_run(tmp_path)
 
 
 def test_stops_at_a_loss_that_is_not_finite(tmp_path):
