@@ -22,7 +22,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from sagan_jax import build, data, flops, sharding, state
+from sagan_jax import build, compatibility, data, flops, sharding, state
 from sagan_jax import config as config_lib
 from sagan_jax.data import prefetch
 
@@ -269,7 +269,7 @@ def main(argv):
   rates = {}
   for i, (form, dtype, batch_size) in enumerate(variants):
     v = config_lib.replace(c, resample=form, dtype=dtype, batch_size=batch_size)
-    config_lib.check(v, mesh.size, jax.process_count())
+    compatibility.check(v, mesh.size, jax.process_count())
     if dtype not in rates:
       rates[dtype] = matmul_flops(mesh, dtype)
       print(f'matmul {dtype}: {rates[dtype] / 1e12:.3f} TFLOP/s', flush=True)

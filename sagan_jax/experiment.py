@@ -7,7 +7,7 @@ import pathlib
 
 import jax
 
-from sagan_jax import build, checkpoint, data, sampling, sharding
+from sagan_jax import build, checkpoint, compatibility, data, sampling, sharding
 from sagan_jax import config as config_lib
 from sagan_jax import state as state_lib
 
@@ -31,7 +31,7 @@ class Experiment:
     self.mesh = sharding.make_mesh(c.num_devices)
     self.source = data.make_source(image_size=c.image_size, **vars(c.dataset))
     c.num_classes = _num_classes(c, self.source)
-    config_lib.check(c, self.mesh.size, jax.process_count())
+    compatibility.check(c, self.mesh.size, jax.process_count())
     self.config = c
     self.workdir = workdir
     self.is_main = jax.process_index() == 0

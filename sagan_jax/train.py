@@ -9,13 +9,12 @@ that step. A log row holds the metrics of its own step.
 import collections
 import functools
 import math
-import signal
 import time
 
 import jax
 import numpy as np
 
-from sagan_jax import build, evaluations, log, sampling, sharding
+from sagan_jax import build, evaluations, log, sampling, sharding, signals
 from sagan_jax import state as state_lib
 from sagan_jax.data import prefetch
 
@@ -108,7 +107,7 @@ class Trainer:
         run.gan, run.mesh, state, c.batch_size, c.image_size
       )
       self._say(_compiled(step_fn, time.perf_counter() - began))
-      with _on_signal(self._interrupt):
+      with signals.on_first_signal(self._interrupt):
         return self._loop(step_fn, state, batches)
 
   def _loop(self, step_fn, state, batches):
@@ -297,25 +296,3 @@ def _compiled(step_fn, secs):
     f'compiled in {secs:.0f}s: {gflop:.1f} GFLOP a step and '
     f'{build.step_bytes(step_fn) / 2**20:.0f} MiB, on each device'
   )
-
-
-class _on_signal:  # noqa: N801 - reads as a phrase where it is used.
-  """Calls a function at the first SIGTERM or Ctrl-C; a second one kills."""
-
-  def __init__(self, callback):
-    self._callback = callback
-    self._before = {}
-
-  def __enter__(self):
-    for number in (signal.SIGTERM, signal.SIGINT):
-      self._before[number] = signal.signal(number, self._handle)
-
-  def _handle(self, number, frame):
-    del number, frame
-    for each in self._before:
-      signal.signal(each, signal.SIG_DFL)
-    self._callback()
-
-  def __exit__(self, *error):
-    for number, handler in self._before.items():
-      signal.signal(number, handler)

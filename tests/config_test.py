@@ -7,6 +7,7 @@ import re
 import pytest
 
 from experiments import quickstart
+from sagan_jax import compatibility
 from sagan_jax import config as config_lib
 from sagan_jax.models import generator
 
@@ -238,7 +239,7 @@ def test_check_refuses_batches_that_do_not_divide(
   changes, devices, processes, message
 ):
   with pytest.raises(ValueError, match=message):
-    config_lib.check(resolved(**changes), devices, processes)
+    compatibility.check(resolved(**changes), devices, processes)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_check_refuses_batches_that_do_not_divide(
   ],
 )
 def test_check_accepts_batches_that_divide(changes, devices, processes):
-  config_lib.check(resolved(**changes), devices, processes)
+  compatibility.check(resolved(**changes), devices, processes)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
 )
 def test_check_refuses_places_that_networks_lack(changes, message):
   with pytest.raises(ValueError, match=message):
-    config_lib.check(resolved(**changes), 1)
+    compatibility.check(resolved(**changes), 1)
 
 
 @pytest.mark.parametrize('image_size', generator.MULTIPLIERS)
@@ -301,7 +302,7 @@ def test_check_accepts_places_between_the_ends(image_size):
     generator__ch=8,
     discriminator__ch=8,
   )
-  config_lib.check(c, 1)
+  compatibility.check(c, 1)
 
 
 def test_save_and_load_are_inverse(tmp_path):

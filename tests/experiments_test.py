@@ -11,6 +11,7 @@ import pytest
 from experiments import imagenet
 from sagan_jax import (
   build,
+  compatibility,
   evaluate,
   evaluations,
   experiment,
@@ -38,7 +39,7 @@ def test_there_are_experiments():
 def test_fits_a_mesh(name, num_devices):
   c = load(name)
   c.num_classes = c.num_classes or 10
-  config_lib.check(c, num_devices)
+  compatibility.check(c, num_devices)
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -17,14 +17,14 @@ RANKS = (
   ('evaluations',),
   ('experiment', 'evaluate', 'flops'),
   ('prepare',),
-  ('build', 'config'),
+  ('build', 'config', 'compatibility'),
   ('sampling', 'step', 'checkpoint', 'log'),
   ('state',),
   ('losses', 'data', 'evaluation', 'models'),
-  ('sharding', 'spectral'),
+  ('sharding', 'spectral', 'signals'),
 )
 # Ends of the graph: these import nothing of the package but themselves.
-CLOSED = ('data', 'losses', 'sharding', 'spectral', 'log')
+CLOSED = ('data', 'losses', 'sharding', 'spectral', 'log', 'signals')
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
