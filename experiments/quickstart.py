@@ -18,7 +18,7 @@ def get_config():
   c.generator.bn_group_size = None
   c.discriminator.ch = 8
   c.discriminator.attention = (16,)
-  c.optim.generator.learning_rate = 5e-4
+  c.optim.generator.learning_rate = 1e-3
   c.optim.discriminator.learning_rate = 1e-3
   c.ema.decay = 0.995
   c.ema.start_step = 0
