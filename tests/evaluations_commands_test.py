@@ -6,7 +6,7 @@ import types
 import pytest
 from absl import logging
 
-from sagan_jax import evaluations, experiment, main, train
+from sagan_jax import evaluations, main, train
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
 from tests import commands, tiny
@@ -18,11 +18,6 @@ def small():
     yield
 
 
-def _open(workdir, **changes):
-  changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
-  return experiment.Experiment(tiny.config(**changes), workdir)
-
-
 def _records(workdir):
   return protocol.read(workdir / 'evaluations.jsonl')
 
@@ -32,7 +27,9 @@ def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
   with tiny.small_networks(), tiny.cheap_compilation():
-    train.Trainer(_open(workdir, checkpoint__every_steps=2)).train()
+    train.Trainer(
+      tiny.open_experiment(workdir, checkpoint__every_steps=2)
+    ).train()
   return workdir
 
 
@@ -44,7 +41,7 @@ def workdir(trained, tmp_path):
 
 def test_one_checkpoint_or_all_are_scored(workdir):
   said = []
-  run = _open(workdir)
+  run = tiny.open_experiment(workdir)
   evaluations.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
   assert record['card']['step'] == 4
@@ -64,12 +61,12 @@ def test_one_checkpoint_or_all_are_scored(workdir):
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
   match = r'has no checkpoint of step 3, only of \[2, 4, 6\]; set --step'
   with pytest.raises(ValueError, match=match):
-    evaluations.evaluate_checkpoints(_open(workdir), 3)
+    evaluations.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
 
 
 def test_a_run_without_checkpoints_is_refused(tmp_path):
   with pytest.raises(ValueError, match='has no checkpoints; train first'):
-    evaluations.evaluate_checkpoints(_open(tmp_path))
+    evaluations.evaluate_checkpoints(tiny.open_experiment(tmp_path))
 
 
 def _main(monkeypatch, **values):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sagan_jax import checkpoint, evaluate, evaluations, experiment, train
+from sagan_jax import checkpoint, evaluate, evaluations, train
 from sagan_jax.evaluation import protocol
 from tests import tiny
 
@@ -18,14 +18,9 @@ def small():
     yield
 
 
-def _open(workdir, **changes):
-  changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
-  return experiment.Experiment(tiny.config(**changes), workdir)
-
-
 @pytest.fixture
 def run(tmp_path):
-  opened = _open(tmp_path)
+  opened = tiny.open_experiment(tmp_path)
   yield opened
   opened.checkpointer.close()
 
@@ -102,7 +97,7 @@ def test_a_state_is_scored_recorded_and_told(run):
 
 
 def test_truncations_are_told_apart_in_the_log(tmp_path):
-  run = _open(tmp_path, eval__truncations=(0.5,))
+  run = tiny.open_experiment(tmp_path, eval__truncations=(0.5,))
   made = evaluations.Evaluations(run, 0, lambda _: None)
   scalars = made.of_state(run.restore())
   names = {'eval/fid_random/ema_standing', 'eval/fid_random/ema_standing_0.5'}
@@ -208,7 +203,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
     raise MemoryError('too much')
 
   monkeypatch.setattr(evaluate.Evaluator, 'of_state', fail)
-  run = _open(tmp_path, eval__every_steps=2)
+  run = tiny.open_experiment(tmp_path, eval__every_steps=2)
   state = train.Trainer(run).train()
   assert int(state.step) == 6 and evaluated == [2, 4, 6]
   assert [r['error'] for r in _records(run)] == ['MemoryError: too much'] * 3
@@ -225,7 +220,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
   ],
 )
 def test_a_bad_protocol_is_recorded_too(tmp_path, changes, error):
-  run = _open(tmp_path, **changes)
+  run = tiny.open_experiment(tmp_path, **changes)
   made = evaluations.Evaluations(run, 0, lambda _: None)
   assert made.of_state(run.restore()) == {}
   assert error in _records(run)[0]['error']

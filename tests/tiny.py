@@ -126,6 +126,12 @@ def cheap_compilation():
     compilation_cache.reset_cache()
 
 
+def open_experiment(workdir, **changes):
+  """The experiment of `config(**changes)`, with a cache of its own."""
+  changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
+  return experiment.Experiment(config(**changes), workdir)
+
+
 def open_run(workdir, allow_changes=(), **changes):
   """The trainer of a run of `config(**changes)`."""
   return train.Trainer(
