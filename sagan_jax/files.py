@@ -1,0 +1,117 @@
+"""Paths, local or remote, and files that are there whole or not at all."""
+
+import contextlib
+import json
+import os
+import secrets
+
+from etils import epath
+
+from sagan_jax import errors
+
+
+def as_path(name):
+  """Turns what a person wrote into a path.
+
+  Args:
+    name: a local path, which may begin with `~`, or a URL such as `gs://b/r`.
+
+  Returns:
+    An `epath.Path`; a local one is absolute.
+  """
+  path = epath.Path(name).expanduser()
+  return path if is_remote(path) else epath.Path(os.path.abspath(path))
+
+
+def is_remote(path):
+  """Whether a path is a URL: no renames, no appending, no memory maps."""
+  return '://' in os.fspath(path)
+
+
+def write(path, content):
+  """Writes a file whole, or leaves what was there before.
+
+  A reader sees the old file or the new one, whenever the process or the machine
+  dies. The permissions are those of the user's umask.
+
+  Args:
+    path: where to; its directory exists.
+    content: str or bytes.
+
+  Raises:
+    UserError: if it cannot be written, with the reason.
+  """
+  if isinstance(content, str):
+    content = content.encode()
+  path = epath.Path(path)
+  with writing(path):
+    if is_remote(path):  # An object appears when it is complete.
+      path.write_bytes(content)
+      return
+    with replacing(path) as file:
+      file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path):
+  """Opens a local file for writing that takes its name when it is complete.
+
+  Args:
+    path: where to; its directory exists.
+
+  Yields:
+    A binary file. If the block raises, nothing of it stays.
+  """
+  # A name that nobody can have prepared, and no link is followed.
+  part = os.path.join(
+    os.path.dirname(path),
+    f'.{os.path.basename(path)}.{secrets.token_hex(8)}.part',
+  )
+  flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+  try:
+    with open(os.open(part, flags, 0o666), 'wb') as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(part, path)
+  except BaseException:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(part)
+    raise
+
+
+@contextlib.contextmanager
+def writing(path):
+  """Turns what a disk refuses into a `UserError` that names the path."""
+  try:
+    yield
+  except OSError as e:
+    raise errors.UserError(
+      f'cannot write {os.fspath(path)}: {e.strerror or e}; free space there, '
+      'mend its permissions, or choose another directory'
+    ) from e
+
+
+def read_json(path):
+  """Reads a JSON file.
+
+  Args:
+    path: of a file.
+
+  Returns:
+    What it holds.
+
+  Raises:
+    UserError: if it cannot be read or is not JSON.
+  """
+  path = epath.Path(path)
+  try:
+    return json.loads(path.read_text())
+  except OSError as e:
+    raise errors.UserError(
+      f'cannot read {os.fspath(path)}: {e.strerror or e}'
+    ) from e
+  except ValueError as e:  # Also of bytes that are no text.
+    raise errors.UserError(
+      f'{os.fspath(path)} is damaged: it is not JSON ({e})'
+    ) from e
