@@ -3,6 +3,8 @@
 import concurrent.futures
 import functools
 import itertools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import pytest
 
 from sagan_jax import step as step_lib
 from sagan_jax.data import shapes
+from sagan_jax.models import layers
 from tests import small
 
 NUM_STEPS = 200
@@ -117,7 +120,7 @@ def _dtypes(equations, primitive):
   }
 
 
-def test_convolutions_are_bfloat16_and_reductions_float32(jaxpr):
+def test_convolutions_are_bfloat16_and_nonlinearities_float32(jaxpr):
   assert _dtypes(jaxpr, 'conv_general_dilated') == {'bfloat16'}
   # Exponentials of the softmax, roots of norms, and the final tanh.
   for primitive in ('exp', 'sqrt', 'rsqrt', 'tanh'):
@@ -152,3 +155,106 @@ def test_outputs_are_float32():
     state,
   )
   assert images.dtype == logits.dtype == jnp.float32
+
+
+# One operand reduced by additions, as StableHLO prints it.
+_SUM = re.compile(
+  r'applies stablehlo\.add across dimensions = \[([\d, ]+)\] : '
+  r'\(tensor<([\dx]+)xbf16>'
+)
+
+
+def _bfloat16_sums(text):
+  """How many elements every bfloat16 sum of a lowered program is over."""
+  for dimensions, shape in _SUM.findall(text):
+    shape = [int(n) for n in shape.split('x')]
+    yield math.prod(shape[int(d)] for d in dimensions.split(','))
+
+
+def _network_losses(dtype, batch_size=4):
+  """{name: (loss of a network's parameters, its parameters)}."""
+  gan = small.conv_gan(dtype=dtype)
+  state = small.fresh_state(gan, 32, gate=0.5)
+  rng = np.random.default_rng(0)
+  z = rng.standard_normal((batch_size, gan.latent_dim)).astype(np.float32)
+  label = np.arange(batch_size) % gan.num_classes
+  images = rng.uniform(-1, 1, (batch_size, 32, 32, 3)).astype(np.float32)
+  weights = rng.standard_normal(images.shape).astype(np.float32)
+
+  def generator_loss(params):
+    made, _ = step_lib.generate(gan, state.generator, z, label, params)
+    return (made * weights).sum()
+
+  def discriminator_loss(params):
+    variables = state.discriminator.variables(params)
+    return gan.discriminator.apply(variables, images, label).sum()
+
+  return {
+    'generator': (generator_loss, state.generator.params),
+    'discriminator': (discriminator_loss, state.discriminator.params),
+  }
+
+
+@pytest.mark.parametrize('network', ['generator', 'discriminator'])
+@pytest.mark.parametrize('platform', ['cpu', 'tpu', 'cuda'])
+def test_no_long_sum_is_bfloat16(network, platform):
+  """Forward and backward: of a map's pixels, 8 bits would be left of none."""
+  loss, params = _network_losses(jnp.bfloat16)[network]
+  traced = jax.jit(jax.value_and_grad(loss)).trace(params)
+  text = traced.lower(lowering_platforms=(platform,)).as_text()
+  assert 'xbf16' in text
+  assert max(_bfloat16_sums(text), default=0) <= 16
+
+
+def test_a_long_bfloat16_sum_is_found():
+  x = jnp.ones((3, 4, 5, 2), jnp.bfloat16)
+  sum_of = jax.grad(lambda bias: (x + bias.astype(x.dtype)).sum().astype(float))
+  text = jax.jit(sum_of).lower(jnp.ones((1, 1, 1, 2))).as_text()
+  assert 60 in list(_bfloat16_sums(text))
+
+
+def test_the_gradient_of_a_bias_is_the_float64_sum():
+  """Of a 64x64 map in a batch of 64; a bfloat16 sum stops at a few thousand."""
+  rng = np.random.default_rng(0)
+  x = jnp.zeros((64, 64, 64, 2), jnp.bfloat16)
+  weights = jnp.asarray(rng.uniform(0, 1, x.shape), x.dtype)
+
+  def loss(bias):
+    return jnp.sum((layers.add(x, bias) * weights).astype(jnp.float32))
+
+  np.testing.assert_allclose(
+    jax.jit(jax.grad(loss))(jnp.zeros((1, 1, 1, 2)))[0, 0, 0],
+    np.asarray(weights, np.float64).sum((0, 1, 2)),
+    rtol=1e-5,
+  )
+
+
+def test_bfloat16_gradients_are_near_those_of_float32():
+  """Of the discriminator, with open gates; float32 is off by some 1e-6."""
+  exact, narrow = (
+    jax.jit(jax.grad(loss))(params)
+    for loss, params in (
+      _network_losses(dtype)['discriminator']
+      for dtype in (jnp.float32, jnp.bfloat16)
+    )
+  )
+
+  def error(a, b):
+    return np.linalg.norm(np.subtract(a, b)) / np.linalg.norm(b)
+
+  errors = {
+    jax.tree_util.keystr(path): error(a, b)
+    for (path, a), b in zip(
+      jax.tree_util.tree_leaves_with_path(narrow),
+      jax.tree.leaves(exact),
+      strict=True,
+    )
+    if path[-1].key in ('bias', 'gate')
+  }
+  assert len(errors) > 10
+  assert max(errors.values()) < 0.041, errors
+  flat = [
+    np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
+    for tree in (narrow, exact)
+  ]
+  assert error(*flat) < 0.014

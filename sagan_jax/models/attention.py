@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sagan_jax.models import layers
+
 FORMULAS = ('code', 'paper')
 
 
@@ -65,7 +67,7 @@ class SelfAttention(nn.Module):
     ).reshape(b, h, w, -1)
     attended = self.conv(c, kernel_size=1, use_bias=False, name='out')(attended)
     gate = self.param('gate', nn.initializers.zeros, ())
-    return x + gate.astype(x.dtype) * attended
+    return layers.add(x, gate * attended.astype(jnp.float32))
 
 
 class ResidualControl(nn.Module):
@@ -84,4 +86,4 @@ class ResidualControl(nn.Module):
     y = self.conv(c // 8, name='conv1')(jax.nn.relu(x))
     y = self.conv(c, name='conv2')(jax.nn.relu(y))
     gate = self.param('gate', nn.initializers.zeros, ())
-    return x + gate.astype(x.dtype) * y
+    return layers.add(x, gate * y.astype(jnp.float32))

@@ -38,6 +38,15 @@ def _normalized(layer, weight, gradient):
   return weight
 
 
+def add(x, y):
+  """Adds float32 values to activations, [B, ..., C], in the dtype of x.
+
+  The sum is float32 and so is its gradient with respect to y, a sum over the
+  whole batch and map that bfloat16 would get wrong.
+  """
+  return (x.astype(jnp.float32) + y).astype(x.dtype)
+
+
 class SNConv(nn.Module):
   """Spectrally normalised convolution, [B, H, W, I] -> [B, H', W', O].
 
@@ -62,7 +71,7 @@ class SNConv(nn.Module):
     x = self.convolve(x, _normalized(self, kernel, self.gradient))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-      x = x + bias[None, None, None].astype(x.dtype)
+      x = add(x, bias[None, None, None])
     return x
 
 
@@ -81,7 +90,7 @@ class SNDense(nn.Module):
     )
     kernel = _normalized(self, kernel, self.gradient)
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return x @ kernel.astype(x.dtype) + bias[None].astype(x.dtype)
+    return add(x @ kernel.astype(x.dtype), bias[None])
 
 
 class SNEmbed(nn.Module):
