@@ -34,6 +34,8 @@ def get_config():
   c.resample = 'cheap'  # Or reference: the same numbers, more work.
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
   c.attention_formula = 'code'  # Or paper; see models/attention.py.
+  c.initializer = 'glorot_uniform'  # Or orthogonal, normal (SAG ops.py).
+  c.horizontal_flip = False  # Mirror half of the real images (SAG: no).
 
   c.generator = ConfigDict()
   c.generator.ch = 64  # Width unit (SAG: gf_dim).
@@ -41,7 +43,8 @@ def get_config():
   c.generator.residual = ()  # Resolutions with the ablation's control block.
   # Images a batch-norm group; None: the whole batch. SAG: a GPU's 64.
   c.generator.bn_group_size = 64
-  c.generator.bn_decay = 0.999  # Of running moments, a step (SAG ops.py).
+  c.generator.bn_decay = 0.999  # Of running moments, per step (SAG ops.py).
+  c.generator.bn_eps = 1e-5  # Added to variances (SAG ops.py).
 
   c.discriminator = ConfigDict()
   c.discriminator.ch = 64  # Width unit (SAG: df_dim).
@@ -60,7 +63,8 @@ def get_config():
   c.optim.discriminator.b2 = 0.999
   c.optim.discriminator.eps = 1e-8
 
-  c.ema = ConfigDict()  # Average of G's parameters, beside the raw ones.
+  # Average of G's parameters and running moments, beside the raw ones.
+  c.ema = ConfigDict()
   c.ema.decay = 0.9999  # A step (BigGAN-PyTorch launch_SAGAN script).
   c.ema.start_step = 2000  # Until then a copy (the same script).
 

@@ -21,6 +21,7 @@ def build_gan(c, mesh):
     'attention_formula': c.attention_formula,
     'resample': c.resample,
     'spectral_gradient': c.spectral_gradient,
+    'initializer': c.initializer,
     'dtype': jnp.dtype(c.dtype),
   }
   return state_lib.Gan(
@@ -35,6 +36,7 @@ def build_gan(c, mesh):
     latent_dim=c.latent_dim,
     n_dis=c.n_dis,
     num_microbatches=c.num_microbatches,
+    horizontal_flip=c.horizontal_flip,
     ema_decay=c.ema.decay,
     ema_start_step=c.ema.start_step,
     batch_sharding=sharding.split_batch(mesh),

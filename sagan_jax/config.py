@@ -14,7 +14,7 @@ from typing import Any
 
 from sagan_jax import losses, spectral
 from sagan_jax.evaluation import scores
-from sagan_jax.models import attention, generator, resample
+from sagan_jax.models import attention, generator, layers, resample
 
 Config = types.SimpleNamespace
 
@@ -37,11 +37,14 @@ SCHEMA = {
   'resample': (_STR, False),
   'spectral_gradient': (_STR, False),
   'attention_formula': (_STR, False),
+  'initializer': (_STR, False),
+  'horizontal_flip': (_BOOL, False),
   'generator.ch': (_INT, False),
   'generator.attention': (_INTS, False),
   'generator.residual': (_INTS, False),
   'generator.bn_group_size': (_INT, True),
   'generator.bn_decay': (_FLOAT, False),
+  'generator.bn_eps': (_FLOAT, False),
   'discriminator.ch': (_INT, False),
   'discriminator.attention': (_INTS, False),
   'discriminator.residual': (_INTS, False),
@@ -107,6 +110,7 @@ _POSITIVE = (
   'ch',
   'bn_group_size',
   'learning_rate',
+  'bn_eps',
   'num_examples',
   'shuffle_buffer',
   'num_fakes',
@@ -249,6 +253,7 @@ def _check_values(c):
   _one_of('resample', c.resample, resample.FORMS)
   _one_of('spectral_gradient', c.spectral_gradient, spectral.GRADIENTS)
   _one_of('attention_formula', c.attention_formula, attention.FORMULAS)
+  _one_of('initializer', c.initializer, layers.INITIALIZERS)
   _one_of('eval.extractor', c.eval.extractor, EXTRACTORS)
   _one_of('eval.dtype', c.eval.dtype, DTYPES)
   _one_of('eval.labels', c.eval.labels, LABELS)

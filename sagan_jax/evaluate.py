@@ -91,25 +91,22 @@ class Evaluator:
       ValueError: if an image is not finite, or as `scores.compute`.
     """
     e = self.c.eval
-    g = sharding.localize(state.generator, self._mesh)
-    params = {
-      'raw': g.params,
-      'ema': sharding.localize(state.ema_params, self._mesh),
-    }
     key = jax.random.key(e.seed)
     labels = self._labels(self.source.num_classes)
     start, stop = self._share(len(labels))
     records = []
     for name, mode in itertools.product(e.weights, e.bn_statistics):
-      stats = g.stats
+      params, stats = sharding.localize(
+        state.generator_variables(name), self._mesh
+      )
       if mode == 'standing':
         stats = sampler.standing_stats(
-          params[name], stats, jax.random.fold_in(key, 1), e.standing_batches
+          params, stats, jax.random.fold_in(key, 1), e.standing_batches
         )
       for truncation in (None, *e.truncations):
         finite = []
         made = sampler.batches(
-          params[name],
+          params,
           stats,
           jax.random.fold_in(key, 0),
           labels,

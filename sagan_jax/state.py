@@ -29,7 +29,8 @@ class Gan:
   latent_dim: int = 128
   n_dis: int = 1  # Discriminator updates a step, each on its own batch.
   num_microbatches: int = 1  # Parts that a batch is split into, in turn.
-  ema_decay: float = 0.9999  # Of the generator's parameters, a step.
+  horizontal_flip: bool = False  # Mirror half of the real images at random.
+  ema_decay: float = 0.9999  # Of the generator's parameters, per step.
   ema_start_step: int = 0  # Until here the average is a copy.
   # Of the batch axis, for arrays born inside the step; None on one device.
   batch_sharding: jax.sharding.Sharding | None = None
@@ -60,6 +61,23 @@ class GanState:
   generator: NetState
   discriminator: NetState
   ema_params: PyTree  # of the generator
+  ema_batch_stats: PyTree  # of the generator: its running moments, averaged
+
+  def generator_variables(self, weights):
+    """Parameters and statistics that belong together.
+
+    Args:
+      weights: 'raw' or 'ema'. The average has the moments that were averaged
+        with it; the power iterations go on from the raw vectors, since the two
+        sets of weights are close.
+
+    Returns:
+      (params, stats) of the generator.
+    """
+    g = self.generator
+    if weights == 'raw':
+      return g.params, g.stats
+    return self.ema_params, {**g.stats, 'batch_stats': self.ema_batch_stats}
 
 
 def init_state(gan, image_size, seed):
@@ -96,6 +114,7 @@ def init_state(gan, image_size, seed):
     discriminator=discriminator,
     # A copy: the state is donated, and no buffer may be donated twice.
     ema_params=jax.tree.map(jnp.copy, generator.params),
+    ema_batch_stats=jax.tree.map(jnp.copy, generator.stats['batch_stats']),
   )
 
 

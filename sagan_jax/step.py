@@ -3,7 +3,7 @@
 Conventions, decided here once:
 
 * A step is `n_dis` updates of the discriminator, then one of the generator,
-  then the average of the generator's parameters. The generator sees the
+  then the average of the generator's parameters and running moments. The generator sees the
   discriminator just updated. (The released SAGAN goes generator first; the
   sequence of updates is the same but for the first half-step.)
 * Every update draws its own latents and labels from (rng, step, update), at
@@ -52,10 +52,14 @@ def train_step(gan, state, batch):
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
-  ema_params = optax.incremental_update(g.params, state.ema_params, 1 - decay)
+  ema_params, ema_batch_stats = optax.incremental_update(
+    (g.params, g.stats['batch_stats']),
+    (state.ema_params, state.ema_batch_stats),
+    1 - decay,
+  )
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
   return state_lib.GanState(
-    state.step + 1, state.rng, g, d, ema_params
+    state.step + 1, state.rng, g, d, ema_params, ema_batch_stats
   ), metrics
 
 
@@ -84,6 +88,8 @@ def update_discriminator(gan, d, g, real, key):
     return loss, (stats, metrics)
 
   z, label = draw_inputs(gan, key, real['label'].shape[0])
+  if gan.horizontal_flip:
+    real = {**real, 'image': _flip_half(key, real['image'])}
   parts = {'real': real, 'z': z, 'label': label}
   return _update(gan, gan.d_tx, d, loss_fn, parts)
 
@@ -110,6 +116,15 @@ def draw_inputs(gan, key, batch_size):
     # Nothing else in the generator's update says that its batch is sharded.
     z, label = jax.lax.with_sharding_constraint((z, label), gan.batch_sharding)
   return z, label
+
+
+def _flip_half(key, image):
+  """Mirrors each of [B, H, W, C] with probability 1/2."""
+  # `draw_inputs` splits this key; a folded one is independent of both halves.
+  mirrored = jax.random.bernoulli(
+    jax.random.fold_in(key, 2), 0.5, image.shape[:1]
+  )
+  return jnp.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
 
 
 def generate(gan, g, z, label, params=None):

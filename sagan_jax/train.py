@@ -248,17 +248,15 @@ class Trainer:
     jax.block_until_ready(state)
     with self._clock.section('sample'):
       mesh = sharding.local_mesh(self.run.mesh)
-      g, ema_params = sharding.localize(
-        (state.generator, state.ema_params), mesh
-      )
       sampler = self.run.sampler
       key = jax.random.key(c.seed)
       shown = min(c.num_classes, c.sample.max_classes)
       classes = np.linspace(0, c.num_classes - 1, shown).round()
       labels = np.repeat(classes, c.sample.images_per_class)
-      for name, params in ('raw', g.params), ('ema', ema_params):
+      for name in 'raw', 'ema':
+        params, stats = sharding.localize(state.generator_variables(name), mesh)
         stats = sampler.standing_stats(
-          params, g.stats, key, c.sample.standing_batches
+          params, stats, key, c.sample.standing_batches
         )
         images = sampler.generate(params, stats, key, labels)
         if self._writer:

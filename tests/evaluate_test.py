@@ -89,6 +89,26 @@ def test_the_grid_has_a_record_for_every_cell(run, cache):
   assert json.loads(json.dumps(records)) == records
 
 
+def test_averaged_weights_have_the_moments_that_were_averaged(run, cache):
+  _, state = run
+  moved = jax.tree.map(lambda x: x * 0.5 + 0.3, state.ema_batch_stats)
+
+  def scores_of(state):
+    records = _evaluate(
+      run,
+      cache,
+      state,
+      eval__weights=('raw', 'ema'),
+      eval__bn_statistics=('running',),
+    )
+    return [r['scores']['fid_random'] for r in records]
+
+  before = scores_of(state)
+  after = scores_of(dataclasses.replace(state, ema_batch_stats=moved))
+  assert before[0] == after[0]
+  assert before[1] != after[1]
+
+
 def test_a_card_says_all_that_moves_the_number(run, cache):
   (record,) = _evaluate(run, cache)
   opened, _ = run

@@ -118,6 +118,21 @@ def test_initial_values():
   np.testing.assert_allclose(u.std(), 0.8796, rtol=0.1)
 
 
+@pytest.mark.parametrize('layer', [layers.SNConv, layers.SNDense])
+def test_initializers(layer):
+  def kernel(initializer):
+    x = jnp.zeros((2, 4, 4, 64) if layer is layers.SNConv else (2, 576))
+    made = layer(32, initializer=initializer).init(jax.random.key(0), x)
+    return made['params']['kernel'].reshape(-1, 32)
+
+  limit = np.sqrt(6 / (576 + (9 * 32 if layer is layers.SNConv else 32)))
+  uniform = kernel('glorot_uniform')
+  assert 0.95 * limit < np.abs(uniform).max() <= limit
+  orthogonal = kernel('orthogonal')
+  np.testing.assert_allclose(orthogonal.T @ orthogonal, np.eye(32), atol=1e-5)
+  np.testing.assert_allclose(kernel('normal').std(), 0.02, rtol=0.05)
+
+
 def test_layers_of_a_network_draw_different_vectors():
   layer = nn.Sequential([layers.SNDense(6), layers.SNDense(6)])
   state = layer.init(jax.random.key(0), jnp.zeros((1, 6)))['spectral']

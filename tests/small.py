@@ -182,6 +182,7 @@ def fresh_state(
     generator=g,
     discriminator=d,
     ema_params=jax.tree.map(jnp.copy, g.params),
+    ema_batch_stats=jax.tree.map(jnp.copy, g.stats['batch_stats']),
   )
   if mesh is None:
     return state

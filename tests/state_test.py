@@ -37,6 +37,7 @@ def test_a_fresh_state():
   _assert_equal(norm, {'mean': np.zeros(3), 'var': np.ones(3)})
   assert list(state.discriminator.stats) == ['spectral']
   _assert_equal(state.ema_params, state.generator.params)
+  _assert_equal(state.ema_batch_stats, state.generator.stats['batch_stats'])
 
 
 def test_no_buffer_is_in_the_state_twice():
@@ -50,6 +51,7 @@ def test_all_that_is_learnt_is_float32():
   state = _init()
   for tree in (
     state.ema_params,
+    state.ema_batch_stats,
     *(
       part
       for net in (state.generator, state.discriminator)

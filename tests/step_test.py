@@ -178,6 +178,47 @@ def test_the_average_of_the_generators_parameters():
   _assert_close(new.ema_params, ema, rtol=1e-6, atol=1e-7)
 
 
+def test_the_running_moments_are_averaged_as_the_parameters_are():
+  _, state, _, new, _ = _stepped()
+  moments = new.generator.stats['batch_stats']
+  ema = jax.tree.map(
+    lambda old, new: 0.9 * old + 0.1 * new, state.ema_batch_stats, moments
+  )
+  _assert_close(new.ema_batch_stats, ema, rtol=1e-6, atol=1e-7)
+  params, stats = new.generator_variables('ema')
+  assert params is new.ema_params
+  assert stats['batch_stats'] is new.ema_batch_stats
+  assert stats['spectral'] is new.generator.stats['spectral']
+  params, stats = new.generator_variables('raw')
+  assert params is new.generator.params and stats is new.generator.stats
+
+
+def test_half_of_the_real_images_are_mirrored():
+  image = np.arange(1000 * 2 * 3 * 3, dtype=np.float32).reshape(-1, 2, 3, 3)
+  found = np.asarray(step_lib._flip_half(jax.random.key(0), image))
+  mirrored = (found == image[:, :, ::-1]).all((1, 2, 3))
+  kept = (found == image).all((1, 2, 3))
+  assert (mirrored ^ kept).all()
+  assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(1000)
+
+
+def test_only_what_the_discriminator_sees_is_mirrored():
+  """Symmetric real images make the same step with and without flips."""
+  gan = _gan(loss=LINEAR)
+  flipped = dataclasses.replace(gan, horizontal_flip=True)
+  state = small.fresh_state(gan, small.TINY_SIZE)
+  batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
+  with small.cheap_compilation():
+    plain, _ = _compiled(gan)(state, batch)
+    other, _ = _compiled(flipped)(state, batch)
+    assert _distance(plain.discriminator.params, other.discriminator.params) > 0
+    image = np.maximum(batch['image'], batch['image'][..., ::-1, :])
+    batch = {**batch, 'image': image}
+    plain, _ = _compiled(gan)(state, batch)
+    other, _ = _compiled(flipped)(state, batch)
+  _assert_close(plain.discriminator.params, other.discriminator.params)
+
+
 def test_the_average_starts_as_a_copy_and_without_decay_stays_one():
   gan = _gan(ema_decay=0.9, ema_start_step=2, loss=LINEAR)
   state = small.fresh_state(gan, small.TINY_SIZE)

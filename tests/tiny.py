@@ -60,6 +60,7 @@ class Generator(blocks.Network):
 
   bn_group_size: int | None = None
   bn_decay: float = 0.999
+  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):

@@ -20,6 +20,7 @@ class Network(nn.Module):
     attention_formula: 'code' or 'paper', see `SelfAttention`.
     resample: 'reference' or 'cheap', see `models.resample`.
     spectral_gradient: 'constant' or 'full', see `spectral.sigma`.
+    initializer: of kernels and the class table, see `layers.INITIALIZERS`.
     dtype: of activations and of the weights that meet them. Parameters,
       spectral and batch norms, softmax and the discriminator's head stay
       float32.
@@ -33,11 +34,18 @@ class Network(nn.Module):
   attention_formula: str = 'code'
   resample: str = 'cheap'
   spectral_gradient: str = 'constant'
+  initializer: str = 'glorot_uniform'
   dtype: jnp.dtype = jnp.float32
+
+  def normalized(self, layer):
+    """One of the layers of `layers` with this network's settings."""
+    return functools.partial(
+      layer, gradient=self.spectral_gradient, initializer=self.initializer
+    )
 
   def conv(self):
     """Makes spectrally normalised convolutions: call with the features."""
-    return functools.partial(layers.SNConv, gradient=self.spectral_gradient)
+    return self.normalized(layers.SNConv)
 
   def conv_up(self):
     """The same, doubling the resolution before it convolves."""

@@ -74,14 +74,11 @@ class Discriminator(blocks.Network):
       if x.shape[1] != size:  # At most one block a resolution.
         x = self.long_range(x)
     h = jax.nn.relu(x).astype(jnp.float32).sum((1, 2))  # [B, C]
-    logit = layers.SNDense(1, gradient=self.spectral_gradient, name='dense')(h)
+    logit = self.normalized(layers.SNDense)(1, name='dense')(h)
     logit = logit[:, 0]
     if self.num_classes > 1:
-      class_vector = layers.SNEmbed(
-        self.num_classes,
-        h.shape[-1],
-        gradient=self.spectral_gradient,
-        name='embedding',
+      class_vector = self.normalized(layers.SNEmbed)(
+        self.num_classes, h.shape[-1], name='embedding'
       )(label)
       logit += jnp.sum(class_vector * h, -1)
     return logit

@@ -44,10 +44,12 @@ class Generator(blocks.Network):
   Attributes (beside those of `blocks.Network`):
     bn_group_size: images a batch-norm group, see `norm.BatchNorm`.
     bn_decay: of the running moments, see `norm.BatchNorm`.
+    bn_eps: added to variances.
   """
 
   bn_group_size: int | None = None
   bn_decay: float = 0.999
+  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -62,13 +64,16 @@ class Generator(blocks.Network):
       float32 [B, image_size, image_size, 3] in (-1, 1).
     """
     batch_norm = functools.partial(
-      norm.BatchNorm, group_size=self.bn_group_size, decay=self.bn_decay
+      norm.BatchNorm,
+      group_size=self.bn_group_size,
+      decay=self.bn_decay,
+      eps=self.bn_eps,
     )
     tables = self.num_classes if self.num_classes > 1 else None
     first, *widths = MULTIPLIERS[self.image_size]
-    x = layers.SNDense(
-      4 * 4 * first * self.ch, gradient=self.spectral_gradient, name='dense'
-    )(z.astype(self.dtype))
+    x = self.normalized(layers.SNDense)(4 * 4 * first * self.ch, name='dense')(
+      z.astype(self.dtype)
+    )
     x = x.reshape(-1, 4, 4, first * self.ch)
     for i, width in enumerate(widths, 1):
       x = UpBlock(

@@ -19,6 +19,12 @@ import jax.numpy as jnp
 from sagan_jax import spectral
 from sagan_jax.models import convolution
 
+INITIALIZERS = {
+  'glorot_uniform': nn.initializers.glorot_uniform(),
+  'orthogonal': nn.initializers.orthogonal(),
+  'normal': nn.initializers.normal(0.02),  # As DCGAN and BigGAN.
+}
+
 
 def _normalized(layer, weight, gradient):
   """Returns weight / sigma and stores u, sigma if `spectral` is mutable."""
@@ -55,6 +61,7 @@ class SNConv(nn.Module):
     kernel_size: k, odd.
     use_bias: whether a bias [O] is added after the normalised convolution.
     gradient: of sigma, see `spectral.sigma`.
+    initializer: of the kernel, a key of `INITIALIZERS`.
     convolve: what to do with (x, kernel): plain, or with a resampling.
   """
 
@@ -62,12 +69,13 @@ class SNConv(nn.Module):
   kernel_size: int = 3
   use_bias: bool = True
   gradient: str = 'constant'
+  initializer: str = 'glorot_uniform'
   convolve: Callable[[jax.Array, jax.Array], jax.Array] = convolution.conv
 
   @nn.compact
   def __call__(self, x):
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-    kernel = self.param('kernel', nn.initializers.glorot_uniform(), shape)
+    kernel = self.param('kernel', INITIALIZERS[self.initializer], shape)
     x = self.convolve(x, _normalized(self, kernel, self.gradient))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
@@ -80,12 +88,13 @@ class SNDense(nn.Module):
 
   features: int
   gradient: str = 'constant'
+  initializer: str = 'glorot_uniform'
 
   @nn.compact
   def __call__(self, x):
     kernel = self.param(
       'kernel',
-      nn.initializers.glorot_uniform(),
+      INITIALIZERS[self.initializer],
       (x.shape[-1], self.features),
     )
     kernel = _normalized(self, kernel, self.gradient)
@@ -103,12 +112,13 @@ class SNEmbed(nn.Module):
   num_classes: int
   features: int
   gradient: str = 'constant'
+  initializer: str = 'glorot_uniform'
 
   @nn.compact
   def __call__(self, label):
     table = self.param(
       'embedding',
-      nn.initializers.glorot_uniform(),
+      INITIALIZERS[self.initializer],
       (self.num_classes, self.features),
     )
     return _normalized(self, table.T, self.gradient).T[label]
