@@ -22,9 +22,12 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from sagan_jax import build, compatibility, data, flops, sharding, state
-from sagan_jax import config as config_lib
+from sagan_jax import data
+from sagan_jax.cluster import sharding
+from sagan_jax.config import compatibility
+from sagan_jax.config import schema as config_lib
 from sagan_jax.data import prefetch
+from sagan_jax.gan import build, flops, state
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config file, executed as Python.', lock_config=True

@@ -19,7 +19,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
-from sagan_jax import evaluations, experiment, train
+from sagan_jax.run import experiment, loop, scoreboard
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config file, executed as Python.', lock_config=True
@@ -69,7 +69,7 @@ def main(argv):
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes.
   try:
     if _REAL.value or _FAKE.value:
-      evaluations.evaluate_sources(_CONFIG.value, _REAL.value, _FAKE.value)
+      scoreboard.evaluate_sources(_CONFIG.value, _REAL.value, _FAKE.value)
       return 0
     if _WORKDIR.value is None:
       raise ValueError('no directory was given; set --workdir')
@@ -80,17 +80,17 @@ def main(argv):
       trains=_MODE.value == 'train',
     )
     if _MODE.value == 'eval':
-      evaluations.evaluate_checkpoints(run, _STEP.value)
+      scoreboard.evaluate_checkpoints(run, _STEP.value)
       return 0
-    trainer = train.Trainer(run)
+    trainer = loop.Trainer(run)
   except (ValueError, FileNotFoundError) as e:
     logging.error('%s', e)
     return 2
   try:
     trainer.train()
-  except train.Interrupted as e:
+  except loop.Interrupted as e:
     logging.warning('%s; run the same command again to go on', e)
-    return train.EXIT_INTERRUPTED
+    return loop.EXIT_INTERRUPTED
   return 0
 
 

@@ -14,10 +14,8 @@ import tempfile
 
 import jax
 
-jax.config.update('jax_platforms', 'cpu')
-
-from sagan_jax import state as state_lib  # noqa: E402 - after the platform.
-from tests import tiny  # noqa: E402
+from sagan_jax.gan import state as state_lib
+from tests.support import tiny
 
 RUNS = {
   'plain': {'sample__every_steps': 6, 'eval__every_steps': 6},
@@ -30,6 +28,7 @@ RUNS = {
 
 def main():
   """Prints a line per digest."""
+  jax.config.update('jax_platforms', 'cpu')
   here = pathlib.Path(tempfile.mkdtemp())
   for name, changes in RUNS.items():
     changes = {'eval__cache_dir': str(here / 'cache')} | changes

@@ -9,17 +9,12 @@ import jax
 import pytest
 
 from experiments import imagenet
-from sagan_jax import (
-  build,
-  compatibility,
-  evaluate,
-  evaluations,
-  experiment,
-  sharding,
-  state,
-  train,
-)
-from sagan_jax import config as config_lib
+from sagan_jax.cluster import sharding
+from sagan_jax.config import compatibility
+from sagan_jax.config import schema as config_lib
+from sagan_jax.evaluation import evaluator
+from sagan_jax.gan import build, state
+from sagan_jax.run import experiment, loop, scoreboard
 from tests.conftest import ROOT
 
 NAMES = sorted(p.stem for p in (ROOT / 'experiments').glob('*.py'))
@@ -118,7 +113,7 @@ def test_every_key_is_read():
   """By what a run is made of; checking a value is not reading it."""
   source = '\n'.join(
     inspect.getsource(module)
-    for module in (build, evaluate, evaluations, experiment, train)
+    for module in (build, evaluator, scoreboard, experiment, loop)
   )
   keys = config_lib.flatten(imagenet.get_config())
   assert set(keys) == set(config_lib.SCHEMA)

@@ -6,25 +6,22 @@ import sys
 
 import pytest
 
-from tests import commands
 from tests.conftest import ROOT
+from tests.support import commands
 
-# Modules import only from the ranks after their own. A package stands for all
-# of its modules, which may import each other.
-RANKS = (
-  ('main', 'benchmark'),
-  ('train',),
-  ('evaluations',),
-  ('experiment', 'evaluate', 'flops'),
-  ('prepare',),
-  ('build', 'config', 'compatibility'),
-  ('sampling', 'step', 'checkpoint', 'log'),
-  ('state',),
-  ('losses', 'data', 'evaluation', 'models'),
-  ('sharding', 'spectral', 'signals'),
+# A folder imports from those below it and from itself; a command (a file at the
+# top) from all, but from no other command. Folders of one line stay apart.
+FOLDERS = (
+  ('run',),
+  ('config',),
+  ('evaluation', 'pictures'),
+  ('gan',),
+  ('models', 'inception', 'metrics', 'data'),
+  ('cluster',),
+  ('files', 'progress'),  # Files that everyone may use.
+  ('errors',),
 )
-# Ends of the graph: these import nothing of the package but themselves.
-CLOSED = ('data', 'losses', 'sharding', 'spectral', 'log', 'signals')
+COMMANDS = ('main', 'benchmark', 'prepare')
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
@@ -71,33 +68,34 @@ def imported(source, *, only_at_import=False):
   return names
 
 
-def rank(name):
-  """The position of a module's top-level part in `RANKS`."""
-  return next(
-    (i for i, names in enumerate(RANKS) if name.split('.')[0] in names), None
-  )
+def rank(part):
+  """The line of a folder in `FOLDERS`; commands come before the first."""
+  if part in COMMANDS:
+    return -1
+  return next((i for i, names in enumerate(FOLDERS) if part in names), None)
 
 
 def wrong_imports(name, source):
   """The imports of a module that do not point down."""
-  package = name.split('.')[0]
+  own = name.split('.')[0]
   wrong = []
   for full in imported(source):
     top, _, target = full.partition('.')
     if top in ('experiments', 'tests'):
       wrong.append(full)
-    if top != 'sagan_jax' or not target or target.startswith('__'):
-      continue
     part = target.split('.')[0]
-    if part == package and '.' in target:
-      continue  # Within one package.
-    if part == package or package in CLOSED or rank(part) <= rank(package):
+    if top != 'sagan_jax' or not part or part.startswith('__'):
+      continue
+    inside = part == own and part not in COMMANDS
+    if not inside and rank(part) <= rank(own):
       wrong.append(full)
   return sorted(wrong)
 
 
-def test_every_module_has_a_rank():
-  assert [name for name in modules() if name and rank(name) is None] == []
+def test_a_file_at_the_top_is_a_command():
+  tops = {name.split('.')[0] for name in modules() if name}
+  known = {*COMMANDS, *(part for line in FOLDERS for part in line)}
+  assert tops == known
 
 
 @pytest.mark.parametrize('name', [name for name in modules() if name])
@@ -105,31 +103,22 @@ def test_imports_point_down(name):
   assert wrong_imports(name, modules()[name]) == []
 
 
-def test_networks_import_only_the_math_below_them():
-  for name, source in modules().items():
-    if name.startswith('models.'):
-      inside = {x for x in imported(source) if x.startswith('sagan_jax.')}
-      assert all(
-        x.startswith(('sagan_jax.models.', 'sagan_jax.spectral'))
-        for x in inside
-      )
-
-
 @pytest.mark.parametrize(
   'name, source, found',
   [
-    ('step', 'from sagan_jax import train', 'sagan_jax.train'),
-    ('state', 'import sagan_jax.step', 'sagan_jax.step'),
-    ('spectral', 'from sagan_jax import losses', 'sagan_jax.losses'),
-    ('models.layers', 'from sagan_jax import state', 'sagan_jax.state'),
-    ('data.array', 'from sagan_jax import log', 'sagan_jax.log'),
+    ('gan.step', 'from sagan_jax.run import loop', 'sagan_jax.run.loop'),
+    ('gan.state', 'import sagan_jax.main', 'sagan_jax.main'),
+    ('main', 'from sagan_jax import prepare', 'sagan_jax.prepare'),
+    ('data.array', 'import sagan_jax.gan.step', 'sagan_jax.gan.step'),
+    ('errors', 'from sagan_jax import files', 'sagan_jax.files'),
     (
-      'evaluation.scores',
-      'def f():\n  from sagan_jax.models import generator',
-      'sagan_jax.models.generator',
+      'models.layers',
+      'def f():\n  from sagan_jax.metrics import kid',
+      'sagan_jax.metrics.kid',
     ),
-    ('step', 'from experiments import imagenet', 'experiments.imagenet'),
-    ('step', 'from sagan_jax.step import x', None),
+    ('run.loop', 'from experiments import imagenet', 'experiments.imagenet'),
+    ('gan.step', 'from sagan_jax.gan.state import x', None),
+    ('gan.step', 'from sagan_jax.models import layers', None),
   ],
 )
 def test_a_violation_is_found(name, source, found):
@@ -176,8 +165,10 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import numpy as np
 from PIL import Image
 import sagan_jax
-from sagan_jax import config, data, experiment, state, train
-from sagan_jax.data import array_writer
+from sagan_jax import data
+from sagan_jax.config import schema as config
+from sagan_jax.gan import state
+from sagan_jax.run import experiment, loop
 
 for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
   if not module.name.endswith(('.main', '.benchmark', '.tfds', '.tfds_decode')):
@@ -203,7 +194,7 @@ assert next(array.examples(batch_size=8))['image'].shape == (8, 32, 32, 3)
 
 tree = config.unflatten(json.loads(sys.argv[2]))
 run = experiment.Experiment(tree, here / 'run')
-final = train.Trainer(run).train()
+final = loop.Trainer(run).train()
 again = experiment.Experiment(tree, here / 'run')
 assert again.checkpointer.steps() == [2], again.checkpointer.steps()
 assert state.digest(again.restore()) == state.digest(final)

@@ -8,8 +8,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests import commands
 from tests.conftest import ROOT
+from tests.support import commands
 
 
 def test_a_run_ends_with_code_zero_and_all_files():

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sagan_jax.evaluation import inception, resize
+from sagan_jax.inception import network as inception
+from sagan_jax.inception import resize
 
 # Of the partial file: all that is known by mixed_8.
 PARTIAL_TAPS = ('64', '192', 'spatial', '768', '1280')

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from sagan_jax import sharding
-from sagan_jax.evaluation import moments as moments_lib
+from sagan_jax.cluster import sharding
+from sagan_jax.metrics import moments as moments_lib
 
 
 @dataclasses.dataclass(frozen=True)

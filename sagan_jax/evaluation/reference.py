@@ -12,10 +12,10 @@ import zipfile
 
 import numpy as np
 
-from sagan_jax import sharding
+from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import features as features_lib
-from sagan_jax.evaluation import moments as moments_lib
-from sagan_jax.evaluation import weights
+from sagan_jax.inception import weights
+from sagan_jax.metrics import moments as moments_lib
 
 FORMAT = 1
 # More rows are kept only if a metric needs all: 50,000 x 2048 are 400 MB.

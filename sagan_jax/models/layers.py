@@ -16,8 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax import spectral
-from sagan_jax.models import convolution
+from sagan_jax.models import convolution, spectral
 
 INITIALIZERS = {
   'glorot_uniform': nn.initializers.glorot_uniform(),

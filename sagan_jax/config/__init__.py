@@ -1,0 +1,1 @@
+"""What a run is told: the typed config and its checks."""

@@ -1,0 +1,261 @@
+"""Scores generators: a grid of weights, batch-norm statistics and truncations.
+
+Image i of an evaluation is made from `fold_in(key, i)` and label i, whatever
+the mesh; real images count exactly once. Every result is a record of scores
+and of the protocol that they were made by (`evaluation.protocol`).
+"""
+
+import itertools
+import pathlib
+import platform
+import time
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sagan_jax import __version__, progress
+from sagan_jax.cluster import sharding
+from sagan_jax.evaluation import extractors, features, reference
+from sagan_jax.inception import download, weights
+from sagan_jax.metrics import checks, scores
+
+
+class Evaluator:
+  """Scores the states of one run, or sets of images.
+
+  Args:
+    c: a `Config`; its section `eval` is the protocol.
+    mesh: of all processes.
+    source: of the real images.
+    say: called with lines of progress.
+    extractor: an `extractors.Extractor`; None for the one that `c` asks for.
+
+  Raises:
+    ValueError: if weights of the extractor are damaged or unknown.
+    FileNotFoundError: if there are none.
+  """
+
+  def __init__(self, c, mesh, source, say=print, extractor=None):
+    self.c = c
+    self.source = source
+    self._say = say
+    self._mesh = sharding.local_mesh(mesh)
+    self.extractor = extractor or make_extractor(c)
+    self.metrics = scores.available(c.eval.metrics, self.extractor)
+    if not self.metrics:
+      raise ValueError(
+        f'extractor {self.extractor.name} gives none of the metrics '
+        f'{c.eval.metrics}; set --config.eval.metrics'
+      )
+    self._extraction = features.FeatureExtraction(
+      self.extractor, self._mesh, c.eval.batch_size
+    )
+    self._real = None
+    self._said_few = False
+
+  def real(self):
+    """The features of the real images, made or loaded when first asked for."""
+    if self._real is None:
+      cache = pathlib.Path(self.c.eval.cache_dir).expanduser() / 'references'
+      count = self.c.eval.num_reals or self.source.num_examples
+      self._real, cached = reference.load_or_make(
+        self.source,
+        self._extraction,
+        num_images=self.c.eval.num_reals,
+        keep_all='intra_fid' in self.metrics,
+        cache_dir=cache,
+        say=self._counter('real images', count),
+      )
+      if cached:
+        self._say(f'real images: {self._real.count} from the cache')
+    return self._real
+
+  def of_state(self, sampler, state):
+    """Scores a state by every cell of the grid.
+
+    Args:
+      sampler: a `sampling.Sampler` of its generator, on this process's devices.
+      state: a `GanState`.
+
+    Returns:
+      A list of records {'card', 'scores', 'per_class'}.
+
+    Raises:
+      ValueError: if an image is not finite, or as `scores.compute`.
+    """
+    e = self.c.eval
+    key = jax.random.key(e.seed)
+    labels = self._labels(self.source.num_classes)
+    start, stop = self._share(len(labels))
+    records = []
+    for name, mode in itertools.product(e.weights, e.bn_statistics):
+      params, stats = sharding.localize(
+        state.generator_variables(name), self._mesh
+      )
+      if mode == 'standing':
+        stats = sampler.standing_stats(
+          params, stats, jax.random.fold_in(key, 1), e.standing_batches
+        )
+      for truncation in (None, *e.truncations):
+        finite = []
+        made = sampler.batches(
+          params,
+          stats,
+          jax.random.fold_in(key, 0),
+          labels,
+          start=start,
+          stop=stop,
+          truncation=truncation,
+          batch_moments=mode == 'batch',
+          finite=finite,
+        )
+        described = {
+          'weights': name,
+          'bn_statistics': mode,
+          'truncation': truncation,
+          'step': int(state.step),
+          'standing_batches': e.standing_batches,
+          'batch_size': e.batch_size,
+          'seed': e.seed,
+          'labels': e.labels,
+        }
+        records.append(self._score(made, len(labels), described, finite))
+    return records
+
+  def of_source(self, fake):
+    """Scores the images of a data source against the real ones.
+
+    Args:
+      fake: a `data.Source`; `num_fakes` of its images, at most all, count.
+
+    Returns:
+      A list of one record.
+    """
+    count = min(self.c.eval.num_fakes, fake.num_examples)
+    made = features.source_batches(fake, count, self.c.eval.batch_size)
+    described = {'fake_data': fake.name, 'fake_fingerprint': fake.fingerprint}
+    return [self._score(made, count, described)]
+
+  def main_metric(self):
+    """Name of the metric that checkpoints are chosen by."""
+    main = next(iter(self.extractor.taps))
+    return self.c.eval.best_metric or self.extractor.metric_name('fid', main)
+
+  def _score(self, made, count, described, finite=()):
+    began = time.perf_counter()
+    fake = self._extraction.collect(
+      made, count, say=self._counter('fakes', count)
+    )
+    _check_finite(finite, described)
+    least = min(count, self.real().count)
+    if least < checks.FEW_SAMPLES and not self._said_few:
+      self._said_few = True
+      self._say(
+        f'scores of {least:,} samples are biased and noisy; compare them only '
+        f'with the same count, and use {checks.FEW_SAMPLES:,} to publish'
+      )
+    found = scores.compute(self.metrics, self.extractor, self.real(), fake)
+    return {
+      'card': self._card(count) | described,
+      'scores': found.values,
+      'per_class': {
+        self.source.class_names[k]: v for k, v in found.per_class.items()
+      },
+      'secs': time.perf_counter() - began,
+    }
+
+  def _card(self, count):
+    """What every score of this evaluator is made by."""
+    return {
+      'extractor': self.extractor.name,
+      'extractor_digest': self.extractor.digest,
+      'extractor_dtype': self.extractor.dtype,
+      'resize': self.extractor.resize,
+      'quantisation': 'uint8, truncated',
+      'data': self.source.name,
+      'data_fingerprint': self.source.fingerprint,
+      'image_size': self.source.image_size,
+      'num_real': self.real().count,
+      'num_fake': count,
+      **scores.PROTOCOL,
+      'versions': {
+        'sagan_jax': __version__,
+        'jax': jax.__version__,
+        'flax': flax.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+      },
+      'device_kind': self._mesh.devices.flat[0].device_kind,
+    }
+
+  def _labels(self, num_classes):
+    """Labels of all fakes, by the protocol; the same on every process."""
+    count = self.c.eval.num_fakes
+    if self.c.eval.labels == 'uniform':
+      return np.arange(count) % num_classes
+    shares = np.bincount(self.real().labels, minlength=num_classes)
+    edges = np.cumsum(shares) / shares.sum()
+    # Stratified: each class as often as its share says, rounded.
+    sorted_labels = np.searchsorted(edges, (np.arange(count) + 0.5) / count)
+    rng = np.random.Generator(np.random.Philox(self.c.eval.seed))
+    return rng.permuted(sorted_labels)
+
+  def _counter(self, what, count):
+    share = -(-count // jax.process_count())
+    return progress.counter(what, share, self._say)
+
+  def _share(self, count):
+    """Bounds of the images this process makes: whole batches of the set."""
+    size = self.c.eval.batch_size
+    batches = -(-count // size)
+    p, n = jax.process_index(), jax.process_count()
+    begin, end = (batches * i // n * size for i in (p, p + 1))
+    return begin, min(end, count)
+
+
+def _check_finite(finite, described):
+  """Refuses images that quantising has hidden to be NaN or infinite.
+
+  Args:
+    finite: of each batch of this process, whether all its images are finite.
+    described: of which generator.
+
+  Raises:
+    ValueError: on all processes if a batch of any of them is not finite.
+  """
+  bad = sum(not bool(x) for x in finite)
+  bad = int(sharding.gather_rows(np.array([bad])).sum())
+  if bad:
+    raise ValueError(
+      f'the generator makes NaN or infinite images, in {bad} batches, with '
+      f'weights={described["weights"]} and '
+      f'bn_statistics={described["bn_statistics"]}: it has diverged; evaluate '
+      'an earlier checkpoint with --step'
+    )
+
+
+def make_extractor(c):
+  """The extractor that a config asks for.
+
+  Args:
+    c: a `Config`.
+
+  Returns:
+    An `extractors.Extractor`.
+
+  Raises:
+    FileNotFoundError: if Inception weights are asked for and not to be had.
+    ValueError: if the file is not what it should be.
+  """
+  e = c.eval
+  cache = pathlib.Path(e.cache_dir).expanduser()
+  found = e.inception_path is not None or any(
+    (cache / known.filename).is_file() for known in weights.KNOWN_FILES
+  )
+  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
+    return extractors.random_conv_extractor()
+  path = download.find_or_download(e.inception_path, cache)
+  params, card = weights.load(path, cache)
+  return extractors.inception_extractor(params, card, dtype=jnp.dtype(e.dtype))

@@ -1,0 +1,1 @@
+"""The algorithm: state, step, losses, and samples of a generator."""

@@ -1,0 +1,108 @@
+"""What a config stands for: the networks, the compiled step, its batches."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from sagan_jax.cluster import sharding
+from sagan_jax.gan import losses
+from sagan_jax.gan import state as state_lib
+from sagan_jax.gan import step as step_lib
+from sagan_jax.models import discriminator, generator
+
+
+def build_gan(c, mesh):
+  """Makes the `Gan` of a `Config` whose `num_classes` is known."""
+  shared = {
+    'image_size': c.image_size,
+    'num_classes': c.num_classes,
+    'attention_formula': c.attention_formula,
+    'resample': c.resample,
+    'spectral_gradient': c.spectral_gradient,
+    'initializer': c.initializer,
+    'dtype': jnp.dtype(c.dtype),
+  }
+  return state_lib.Gan(
+    generator=generator.Generator(**shared, **vars(c.generator)),
+    discriminator=discriminator.Discriminator(
+      **shared, **vars(c.discriminator)
+    ),
+    g_tx=optax.adam(**vars(c.optim.generator)),
+    d_tx=optax.adam(**vars(c.optim.discriminator)),
+    loss=losses.LOSSES[c.loss],
+    num_classes=c.num_classes,
+    latent_dim=c.latent_dim,
+    n_dis=c.n_dis,
+    num_microbatches=c.num_microbatches,
+    horizontal_flip=c.horizontal_flip,
+    ema_decay=c.ema.decay,
+    ema_start_step=c.ema.start_step,
+    batch_sharding=sharding.split_batch(mesh),
+    unroll=mesh.devices.flat[0].platform == 'cpu',
+  )
+
+
+def compile_step(gan, mesh, state, batch_size, image_size):
+  """Compiles `train_step` ahead of time; the state is donated.
+
+  Args:
+    gan: a `Gan`.
+    mesh: that it runs on.
+    state: a `GanState`, or its shapes.
+    batch_size: images an update, over all devices.
+    image_size: H = W.
+
+  Returns:
+    The compiled function of (state, batch).
+  """
+  whole = sharding.replicated(mesh)
+  batch = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      (gan.n_dis, batch_size, *x.shape),
+      x.dtype,
+      sharding=sharding.split_batch(mesh, axis=1),
+    ),
+    {
+      'image': jax.ShapeDtypeStruct((image_size, image_size, 3), jnp.uint8),
+      'label': jax.ShapeDtypeStruct((), jnp.int32),
+    },
+  )
+  step = jax.jit(
+    functools.partial(step_lib.train_step, gan),
+    donate_argnums=0,
+    out_shardings=(whole, whole),
+  )
+  return step.lower(state, batch).compile()
+
+
+def step_bytes(step_fn):
+  """Bytes that a compiled step needs on a device, state and batch included."""
+  memory = step_fn.memory_analysis()
+  return (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    + memory.temp_size_in_bytes
+    - memory.alias_size_in_bytes
+  )
+
+
+def host_batches(source, c, start_step):
+  """Yields the batches of steps start_step, ... as this process holds them.
+
+  Returns:
+    An iterator of {'image': uint8 [n_dis, b, H, W, 3], 'label': int32
+    [n_dis, b]}, b being this process's part of the batch.
+  """
+  batches = source.batches(
+    seed=c.seed,
+    batch_size=c.batch_size,
+    start=start_step * c.n_dis,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  while True:
+    group = [next(batches) for _ in range(c.n_dis)]
+    yield jax.tree.map(lambda *x: np.stack(x), *group)

@@ -1,0 +1,192 @@
+"""One training step of a GAN, as a pure function of state and batch.
+
+Conventions, decided here once:
+
+* A step is `n_dis` updates of the discriminator, then one of the generator,
+  then the average of the generator's parameters and running moments. The generator sees the
+  discriminator just updated. (The released SAGAN goes generator first; the
+  sequence of updates is the same but for the first half-step.)
+* Every update draws its own latents and labels from (rng, step, update), at
+  the shape of the global batch: they do not depend on the mesh.
+* Spectral norm: a network's vectors `u` move once per update of that network:
+  the discriminator's on its real images, the generator's in its own update.
+  Every other call normalises from the stored `u` and stores nothing.
+* Batch norm: the generator always normalises by the moments of its batch, and
+  its running moments move in its own update only.
+* Real and fake go through the discriminator in two calls. Joining them along
+  the sharded axis would make devices exchange images.
+* With M microbatches a batch is cut into M parts that pass in turn; gradients,
+  metrics and new statistics are means over the parts. Batch norm then
+  normalises within a part, the running moments move once by the mean, and the
+  vectors `u` move once, since every part starts from the stored ones.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sagan_jax.gan import state as state_lib
+
+
+def train_step(gan, state, batch):
+  """Updates both networks once (the discriminator `n_dis` times).
+
+  Args:
+    gan: a `Gan`; static.
+    state: a `GanState`; to be donated.
+    batch: {'image': uint8 [n_dis, B, H, W, 3], 'label': int32 [n_dis, B]}.
+
+  Returns:
+    (new state, {metric name: float32 []}) with the metrics of the last
+    discriminator update.
+  """
+  rng = jax.random.fold_in(state.rng, state.step)
+  g, d = state.generator, state.discriminator
+
+  for i in range(gan.n_dis):
+    real = jax.tree.map(lambda x, i=i: x[i], batch)
+    key = jax.random.fold_in(rng, i)
+    d, d_metrics = update_discriminator(gan, d, g, real, key)
+
+  key = jax.random.fold_in(rng, gan.n_dis)
+  g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
+
+  decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
+  ema_params, ema_batch_stats = optax.incremental_update(
+    (g.params, g.stats['batch_stats']),
+    (state.ema_params, state.ema_batch_stats),
+    1 - decay,
+  )
+  metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
+  return state_lib.GanState(
+    state.step + 1, state.rng, g, d, ema_params, ema_batch_stats
+  ), metrics
+
+
+def update_discriminator(gan, d, g, real, key):
+  """Descends the discriminator's loss on a real batch and fresh fakes."""
+
+  def loss_fn(params, part):
+    real_image = part['real']['image'].astype(jnp.float32) / 127.5 - 1
+    real_label = part['real']['label']
+    fake, _ = generate(gan, g, part['z'], part['label'])
+    fake = jax.lax.stop_gradient(fake)
+    real_logit, stats = gan.discriminator.apply(
+      d.variables(params), real_image, real_label, mutable=list(d.stats)
+    )
+    fake_logit = gan.discriminator.apply(
+      d.variables(params), fake, part['label']
+    )
+    loss = gan.loss.discriminator(real_logit, fake_logit)
+    metrics = {
+      'd_loss': loss,
+      'd_real_logit': jnp.mean(real_logit),
+      'd_fake_logit': jnp.mean(fake_logit),
+      'd_real_accuracy': jnp.mean(real_logit > 0),
+      'd_fake_accuracy': jnp.mean(fake_logit < 0),
+    }
+    return loss, (stats, metrics)
+
+  z, label = draw_inputs(gan, key, real['label'].shape[0])
+  if gan.horizontal_flip:
+    real = {**real, 'image': _flip_half(key, real['image'])}
+  parts = {'real': real, 'z': z, 'label': label}
+  return _update(gan, gan.d_tx, d, loss_fn, parts)
+
+
+def update_generator(gan, g, d, key, batch_size):
+  """Descends the generator's loss on fresh fakes."""
+
+  def loss_fn(params, part):
+    fake, stats = generate(gan, g, part['z'], part['label'], params)
+    logit = gan.discriminator.apply(d.variables(), fake, part['label'])
+    loss = gan.loss.generator(logit)
+    return loss, (stats, {'g_loss': loss})
+
+  z, label = draw_inputs(gan, key, batch_size)
+  return _update(gan, gan.g_tx, g, loss_fn, {'z': z, 'label': label})
+
+
+def draw_inputs(gan, key, batch_size):
+  """Draws z ~ N(0, I), float32 [B, latent_dim], and uniform labels, int32 [B]."""
+  z_key, label_key = jax.random.split(key)
+  z = jax.random.normal(z_key, (batch_size, gan.latent_dim))
+  label = jax.random.randint(label_key, (batch_size,), 0, gan.num_classes)
+  if gan.batch_sharding is not None:
+    # Nothing else in the generator's update says that its batch is sharded.
+    z, label = jax.lax.with_sharding_constraint((z, label), gan.batch_sharding)
+  return z, label
+
+
+def _flip_half(key, image):
+  """Mirrors each of [B, H, W, C] with probability 1/2."""
+  # `draw_inputs` splits this key; a folded one is independent of both halves.
+  mirrored = jax.random.bernoulli(
+    jax.random.fold_in(key, 2), 0.5, image.shape[:1]
+  )
+  return jnp.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
+
+
+def generate(gan, g, z, label, params=None):
+  """Returns images [B, H, W, 3] and what the generator's statistics become."""
+  return gan.generator.apply(
+    g.variables(params), z, label, train=True, mutable=list(g.stats)
+  )
+
+
+def monitor(net, prefix):
+  """Gates of the extra blocks and the largest singular value of a network."""
+  metrics = {}
+  sigmas = []
+  for path, leaf in jax.tree_util.tree_leaves_with_path(net.params):
+    if path[-1].key == 'gate':
+      metrics[f'{prefix}_gate_{path[-2].key}'] = leaf
+  for path, leaf in jax.tree_util.tree_leaves_with_path(net.stats['spectral']):
+    if path[-1].key == 'sigma':
+      sigmas.append(leaf)
+  metrics[f'{prefix}_sigma_max'] = jnp.max(jnp.stack(sigmas))
+  return metrics
+
+
+def _update(gan, tx, net, loss_fn, parts):
+  """One optimiser step of a network on the mean gradient over its parts."""
+
+  def gradient(part):
+    (_, (stats, metrics)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+      net.params, part
+    )
+    return grads, stats, metrics
+
+  grads, stats, metrics = _mean_over_microbatches(gan, gradient, parts)
+  updates, opt_state = tx.update(grads, net.opt_state, net.params)
+  params = optax.apply_updates(net.params, updates)
+  return state_lib.NetState(params, stats, opt_state), metrics
+
+
+def _mean_over_microbatches(gan, fn, batch):
+  """Mean of fn over the microbatches of a batch of arrays [B, ...]."""
+  num = gan.num_microbatches
+  if num == 1:
+    return fn(batch)
+
+  # Every num-th example, so that a part is spread over the mesh as the batch
+  # is and no example changes its device.
+  parts = jax.tree.map(
+    lambda x: jnp.moveaxis(x.reshape(-1, num, *x.shape[1:]), 1, 0), batch
+  )
+  first = jax.tree.map(lambda x: x[0], parts)
+  zeros = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(fn, first)
+  )
+
+  def add(carry, part):
+    count, mean = carry
+    count += 1
+    # A running mean leaves what is equal in all parts (u, sigma) untouched.
+    mean = jax.tree.map(lambda m, x: m + (x - m) / count, mean, fn(part))
+    return (count, mean), None
+
+  (_, mean), _ = jax.lax.scan(
+    add, (jnp.zeros(()), zeros), parts, unroll=num if gan.unroll else 1
+  )
+  return mean

@@ -1,0 +1,1 @@
+"""Image-quality metrics of features, on the host in float64."""

@@ -1,0 +1,1 @@
+"""Images for people to look at."""

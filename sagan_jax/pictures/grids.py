@@ -1,0 +1,27 @@
+"""Sheets of images, as PNG files."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+
+def grid(images, columns):
+  """Tiles uint8 [n, H, W, 3] row by row into one image with thin gaps."""
+  n, h, w, _ = images.shape
+  rows = math.ceil(n / columns)
+  gap = max(1, h // 32)
+  sheet = np.full(
+    (rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8
+  )
+  for i, image in enumerate(images):
+    top, left = i // columns * (h + gap), i % columns * (w + gap)
+    sheet[top : top + h, left : left + w] = image
+  return sheet
+
+
+def save_png(path, image):
+  """Writes uint8 [H, W, 3] as PNG; the file is there whole or not at all."""
+  part = path.with_suffix('.part')
+  Image.fromarray(image).save(part, format='png')
+  part.replace(path)

@@ -1,0 +1,157 @@
+"""Tests of the torch reader: both layouts, damage, and hostile files."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sagan_jax.inception import torch_file
+from tests.support import evaluation_fakes as fakes
+
+WRITERS = {'zip': fakes.write_torch_zip, 'legacy': fakes.write_torch_legacy}
+
+every_layout = pytest.mark.parametrize('layout', list(WRITERS))
+
+
+def _state():
+  rng = np.random.default_rng(0)
+  return {
+    'conv.weight': rng.normal(size=(4, 3, 2, 2)).astype(np.float32),
+    # Not in C order: its strides must be obeyed.
+    'fc.weight': rng.normal(size=(5, 3)).astype(np.float32).T,
+    'bn.num_batches_tracked': np.array(3, np.int64),
+    'empty': np.zeros((0, 2), np.float32),
+  }
+
+
+@every_layout
+def test_reads_what_was_written(tmp_path, layout):
+  path, state = tmp_path / 'w.pth', _state()
+  WRITERS[layout](path, state)
+  found = torch_file.read_state_dict(path)
+  assert list(found) == list(state)
+  for name, array in state.items():
+    assert found[name].dtype == array.dtype
+    np.testing.assert_array_equal(found[name], array)
+
+
+@every_layout
+def test_reads_files_of_torch_itself(tmp_path, layout):
+  torch = pytest.importorskip('torch', reason='writes a file with torch.save')
+  net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 2), torch.nn.BatchNorm2d(4))
+  state = net.state_dict()
+  base = torch.arange(12.0)
+  state['view'] = base.reshape(3, 4)[1:, ::2]  # offset, strides, shared storage
+  state['same'] = base
+  state['double'] = torch.arange(3.0, dtype=torch.float64)
+  path = tmp_path / 'w.pth'
+  torch.save(state, path, _use_new_zipfile_serialization=layout == 'zip')
+  found = torch_file.read_state_dict(path)
+  assert list(found) == list(state)
+  for name, tensor in state.items():
+    np.testing.assert_array_equal(found[name], tensor.numpy())
+
+
+@every_layout
+def test_a_hostile_file_is_refused_and_not_run(tmp_path, layout):
+  path, mark = tmp_path / 'w.pth', tmp_path / 'run'
+  command = f'touch {mark}'
+  attack = (
+    b'\x80\x02cposix\nsystem\n(' + pickle.dumps(command, 2)[2:-1] + b'tR.'
+  )
+  WRITERS[layout](path, {}, data=attack)
+  with pytest.raises(torch_file.TorchFileError, match='wants posix.system'):
+    torch_file.read_state_dict(path)
+  assert not mark.exists()
+
+
+@every_layout
+@pytest.mark.parametrize(
+  'rebuild', ['builtins.eval', 'torch._utils._rebuild_parameter', 'torch.load']
+)
+def test_other_names_are_refused(tmp_path, layout, rebuild):
+  path, state = tmp_path / 'w.pth', _state()
+  data = fakes.pickle_state_dict(state, rebuild=rebuild)
+  WRITERS[layout](path, state, data=data)
+  with pytest.raises(torch_file.TorchFileError, match=f'wants {rebuild}'):
+    torch_file.read_state_dict(path)
+
+
+@every_layout
+@pytest.mark.parametrize('share', [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, layout, share):
+  path, cut = tmp_path / 'w.pth', tmp_path / 'cut.pth'
+  WRITERS[layout](path, _state())
+  data = path.read_bytes()
+  cut.write_bytes(data[: int(share * len(data))])
+  with pytest.raises(torch_file.TorchFileError, match='cut.pth.*truncated'):
+    torch_file.read_state_dict(cut)
+
+
+@every_layout
+def test_a_tensor_outside_its_storage_is_refused(tmp_path, layout):
+  state = {'w': np.arange(6, dtype=np.float32)}
+  wrong = {'w': np.broadcast_to(np.float32(0), (2, 5))}  # strides 0: in bounds
+  path = tmp_path / 'w.pth'
+  WRITERS[layout](path, state, data=fakes.pickle_state_dict(wrong))
+  assert torch_file.read_state_dict(path)['w'].shape == (2, 5)
+  wrong = {'w': np.zeros((2, 5), np.float32)}
+  WRITERS[layout](path, state, data=fakes.pickle_state_dict(wrong))
+  with pytest.raises(torch_file.TorchFileError, match=r'\(2, 5\).*of 6 values'):
+    torch_file.read_state_dict(path)
+
+
+@every_layout
+@pytest.mark.parametrize(
+  'reference, match',
+  [
+    (('module', 'x', '0'), 'unknown object'),
+    (('storage', 'x', '0', 'cpu', 4, ('view', 0, 1)), 'storage views'),
+  ],
+)
+def test_other_references_are_refused(tmp_path, layout, reference, match):
+  state = {'w': np.zeros(4, np.float32)}
+  opcodes = pickle.dumps(reference, 2)[2:-1]
+  path = tmp_path / 'w.pth'
+  data = fakes.pickle_state_dict(state, persistent_id=opcodes)
+  WRITERS[layout](path, state, data=data)
+  with pytest.raises(torch_file.TorchFileError, match=match):
+    torch_file.read_state_dict(path)
+
+
+@every_layout
+def test_something_else_than_a_dict_is_refused(tmp_path, layout):
+  path = tmp_path / 'w.pth'
+  WRITERS[layout](path, {}, data=pickle.dumps([1, 2], 2))
+  with pytest.raises(torch_file.TorchFileError, match='holds a list'):
+    torch_file.read_state_dict(path)
+
+
+def test_big_endian_files_are_refused(tmp_path):
+  path, state = tmp_path / 'w.pth', _state()
+  fakes.write_torch_zip(path, state, byteorder=b'big')
+  with pytest.raises(torch_file.TorchFileError, match="byte order b'big'"):
+    torch_file.read_state_dict(path)
+  fakes.write_torch_legacy(path, state, little_endian=False)
+  with pytest.raises(torch_file.TorchFileError, match='byte order big'):
+    torch_file.read_state_dict(path)
+
+
+def test_a_legacy_file_without_a_storage_is_refused(tmp_path):
+  path, state = tmp_path / 'w.pth', _state()
+  fakes.write_torch_legacy(path, state, keys=['0', '1'])
+  with pytest.raises(
+    torch_file.TorchFileError, match="no data for storage '2'"
+  ):
+    torch_file.read_state_dict(path)
+
+
+def test_other_files_are_refused(tmp_path):
+  path = tmp_path / 'w.pth'
+  np.savez(tmp_path / 'w.npz', a=np.zeros(3))
+  (tmp_path / 'w.npz').rename(path)
+  with pytest.raises(torch_file.TorchFileError, match='not one of torch.save'):
+    torch_file.read_state_dict(path)
+  path.write_bytes(b''.join(pickle.dumps(part, 2) for part in (1, 2, {})))
+  with pytest.raises(torch_file.TorchFileError, match='does not begin as'):
+    torch_file.read_state_dict(path)

@@ -1,0 +1,158 @@
+"""Runs small enough for tests.
+
+`config` shrinks `experiments/quickstart.py`. Its real networks take some half
+a minute to compile, so tests of the loop around them put `Generator` and
+`Discriminator` of this file in their place; what only real networks can show
+is tested on the runs of `real_run.py`.
+"""
+
+import atexit
+import contextlib
+import functools
+import shutil
+import tempfile
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from experiments import quickstart
+from sagan_jax.gan import build
+from sagan_jax.models import blocks, layers, norm
+from sagan_jax.run import experiment, loop
+
+CHANGES = {
+  'batch_size': 8,
+  'num_steps': 6,
+  'num_devices': 1,
+  'generator.ch': 4,
+  'discriminator.ch': 4,
+  'dataset.num_examples': 64,
+  'prefetch': 2,
+  'log.every_steps': 1,
+  'log.tensorboard': False,
+  'sample.every_steps': 100,
+  'sample.images_per_class': 2,
+  'sample.max_classes': 3,
+  'sample.standing_batches': 2,
+  'checkpoint.every_steps': 100,
+  'checkpoint.keep_last': 10,
+  'eval.every_steps': None,
+  'eval.batch_size': 8,
+  'eval.num_fakes': 16,
+  'eval.num_reals': 32,
+  'eval.standing_batches': 2,
+  'eval.max_time_share': 1.0,  # None is skipped.
+}
+
+
+def config(**changes):
+  """The quickstart with `CHANGES` and others: __ stands for the dot."""
+  c = quickstart.get_config()
+  changes = {k.replace('__', '.'): v for k, v in changes.items()}
+  c.update_from_flattened_dict(CHANGES | changes)
+  return c
+
+
+class Generator(blocks.Network):
+  """One normalised layer; the fields and collections of the real one."""
+
+  bn_group_size: int | None = None
+  bn_decay: float = 0.999
+  bn_eps: float = 1e-5
+
+  @nn.compact
+  def __call__(self, z, label, *, train):
+    """Returns images that are constant over squares."""
+    x = layers.SNDense(4 * 4 * 3, name='dense')(z).reshape(-1, 4, 4, 3)
+    x = norm.BatchNorm(self.num_classes, decay=self.bn_decay, name='norm')(
+      x, label, train=train
+    )
+    factor = self.image_size // 4
+    return jnp.tanh(x.repeat(factor, 1).repeat(factor, 2))
+
+
+class Discriminator(blocks.Network):
+  """One normalised layer on the means over squares."""
+
+  @nn.compact
+  def __call__(self, x, label):
+    """Returns logits [B]."""
+    factor = self.image_size // 4
+    x = x.reshape(-1, 4, factor, 4, factor, 3).mean((2, 4))
+    x = x.reshape(-1, 4 * 4 * 3)
+    by_class = layers.SNEmbed(self.num_classes, 48, name='embedding')(label)
+    return layers.SNDense(1, name='dense')(x)[:, 0] + jnp.sum(by_class * x, -1)
+
+
+@contextlib.contextmanager
+def small_networks():
+  """Puts the networks of this file in place of the real ones, meanwhile."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(build.generator, 'Generator', Generator)
+    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
+    yield
+
+
+@functools.cache
+def cache_dir():
+  """A directory of compiled programs that all runs of one session share."""
+  directory = tempfile.mkdtemp(prefix='sagan_jax_test_')
+  atexit.register(shutil.rmtree, directory, ignore_errors=True)
+  return directory
+
+
+# Also as environment variables, in capitals.
+CHEAP_COMPILATION = {
+  'jax_disable_most_optimizations': True,
+  'jax_persistent_cache_min_compile_time_secs': 0,
+  'jax_persistent_cache_min_entry_size_bytes': -1,
+}
+
+
+@contextlib.contextmanager
+def cheap_compilation():
+  """Compiles twice as fast, and every program but once for all runs."""
+  changes = CHEAP_COMPILATION | {'jax_compilation_cache_dir': cache_dir()}
+  before = {name: jax.config.values[name] for name in changes}
+  try:
+    for name, value in changes.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()  # Whether to use one is decided once.
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def open_experiment(workdir, **changes):
+  """The experiment of `config(**changes)`, with a cache of its own."""
+  changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
+  return experiment.Experiment(config(**changes), workdir)
+
+
+def open_run(workdir, allow_changes=(), **changes):
+  """The trainer of a run of `config(**changes)`."""
+  return loop.Trainer(
+    experiment.Experiment(config(**changes), workdir, allow_changes)
+  )
+
+
+def run(workdir, allow_changes=(), **changes):
+  """Trains to the end; returns the final state."""
+  return open_run(workdir, allow_changes, **changes).train()
+
+
+def leaves(state):
+  """All leaves of a state as NumPy arrays, keys as their data."""
+  return [
+    jax.device_get(
+      jax.random.key_data(x)
+      if jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+      else x
+    )
+    for x in jax.tree.leaves(state)
+  ]
