@@ -49,7 +49,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(tmp_path, alone):
   processes = [
     subprocess.Popen(
       [
-        *(sys.executable, '-m', 'tests.evaluation_mesh'),
+        *(sys.executable, '-m', 'tests.support.evaluation_mesh'),
         *(str(tmp_path), str(port), str(i), '2'),
       ],
       cwd=ROOT,
