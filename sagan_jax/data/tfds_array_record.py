@@ -6,9 +6,7 @@ processes, and there is no shuffle buffer.
 
 import io
 
-import array_record.python.array_record_data_source  # noqa: F401 - TFDS's.
 import numpy as np
-import tensorflow_datasets as tfds
 
 from sagan_jax import errors
 from sagan_jax.data import (
@@ -33,6 +31,8 @@ def open_source(
     The source. Reading from it raises a `UserError` for a record that cannot be
     decoded or has a label that is no class.
   """
+  import tensorflow_datasets as tfds  # Here so that it is no base import.
+
   records = prepared.builder.as_data_source(
     prepared.split, decoders={'image': tfds.decode.SkipDecoding()}
   )

@@ -82,27 +82,26 @@ def open_source(
         'stored as ArrayRecord, which is shuffled as a whole; set '
         '--config.dataset.shuffle_buffer=None'
       )
-    reader = _import('tfds_array_record', name)
-    return reader.open_source(prepared, image_size=image_size)
-  reader = _import('tfds', name)
-  return reader.TfdsSource(
+    _need('array_record', 'ArrayRecord: pip install array_record', name)
+    from sagan_jax.data import tfds_array_record
+
+    return tfds_array_record.open_source(prepared, image_size=image_size)
+  _need('tensorflow', "TensorFlow: pip install 'sagan_jax[tfds]'", name)
+  from sagan_jax.data import tfds
+
+  return tfds.TfdsSource(
     prepared, image_size=image_size, shuffle_buffer=shuffle_buffer
   )
 
 
-def _import(module: str, name: str):
-  """Imports a reader; names the extra if its package is not installed."""
+def _need(package: str, advice: str, name: str) -> None:
+  """Raises a `UserError` with advice if a package is not installed."""
   try:
-    return importlib.import_module(f'sagan_jax.data.{module}')
+    importlib.import_module(package)
   except ModuleNotFoundError as e:
-    package = (e.name or '').partition('.')[0]
-    advice = {
-      'tensorflow': "TensorFlow: pip install 'sagan_jax[tfds]'",
-      'array_record': 'ArrayRecord: pip install array_record',
-    }
-    if package not in advice:
+    if e.name != package:
       raise
-    raise errors.UserError(f'reading {name} needs {advice[package]}') from e
+    raise errors.UserError(f'reading {name} needs {advice}') from e
 
 
 def _find(dataset_name: str, data_dir: str | None) -> epath.Path:
