@@ -83,7 +83,7 @@ def read_info(directory: str | os.PathLike) -> Info:
 
 def _wrong_fields(fields: dict) -> list[str]:
   """Returns the names of fields that `Info` does not have as they are."""
-  types = {f.name: f.type for f in dataclasses.fields(Info)}
+  types = typing.get_type_hints(Info)
   wrong = {
     name
     for name, kind in types.items()

@@ -226,7 +226,7 @@ def _open_npy(path: epath.Path, shape: tuple[int, ...], dtype, done: int):
 
 def _append(file, rows: np.ndarray) -> None:
   """Writes rows whole: a file without a buffer may take a part."""
-  rest = memoryview(np.ascontiguousarray(rows)).cast('B')
+  rest = np.ascontiguousarray(rows).data.cast('B')
   while rest:
     rest = rest[file.write(rest) :]
 

@@ -8,7 +8,7 @@ inode: a file that was written to since is read again.
 import hashlib
 import json
 import os
-from typing import BinaryIO
+from typing import IO
 
 from etils import epath
 
@@ -39,7 +39,7 @@ def sha256(path: os.PathLike | str) -> str:
 
 
 def copy(
-  source: BinaryIO, target: BinaryIO | None, *, what: str, total: int
+  source: IO[bytes], target: IO[bytes] | None, *, what: str, total: int
 ) -> str:
   """Copies a file and computes its checksum on the way.
 

@@ -23,6 +23,7 @@ from etils import epath
 from sagan_jax import errors, files
 from sagan_jax.data import (
   decoding,
+  folder_listing,
   folder_scan,
   image_file,
   indexed,
@@ -49,12 +50,12 @@ def open_source(
     UserError: if a folder is missing, a class has no image, or files cannot be
       read as images: these are listed.
   """
-  listing = folder_scan.list_files(directory, split)
+  listing = folder_listing.list_files(directory, split)
   headers = folder_scan.read_headers(listing)
   _tell(listing, headers, image_size)
 
   def load(i):
-    return load_image(listing.path(i), image_size), listing.labels[i]
+    return load_image(listing.path(i), image_size), int(listing.labels[i])
 
   return indexed.IndexedSource(
     decoding.Decoder(load),
@@ -86,7 +87,7 @@ def verify(directory: str | os.PathLike, *, split: str) -> tuple[int, int]:
     UserError: as for `open_source`; if any image cannot be decoded, with all
       their names.
   """
-  listing = folder_scan.list_files(directory, split)
+  listing = folder_listing.list_files(directory, split)
   _decode_all(listing, image_size=1)
   return len(listing.files), len(listing.class_names)
 
@@ -123,7 +124,7 @@ def _load(path: str, image_size: int) -> np.ndarray:
   return image_file.decode_square(io.BytesIO(content), image_size)
 
 
-def _decode_all(listing: folder_scan.Listing, image_size: int) -> None:
+def _decode_all(listing: folder_listing.Listing, image_size: int) -> None:
   """Decodes every file; raises a `UserError` that lists what cannot be."""
 
   def reason(path):
@@ -145,7 +146,7 @@ def _decode_all(listing: folder_scan.Listing, image_size: int) -> None:
 
 
 def _tell(
-  listing: folder_scan.Listing, headers: folder_scan.Headers, image_size: int
+  listing: folder_listing.Listing, headers: folder_scan.Headers, image_size: int
 ) -> None:
   """Says what one might not expect of a folder."""
   skipped = [

@@ -1,25 +1,20 @@
-"""The files of a folder of images: their list, and a look at each header."""
+"""A look at every file in a folder of images, in threads."""
 
 import concurrent.futures
 import dataclasses
-import functools
 import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, TypeVar
+from collections.abc import Callable
+from typing import IO, TypeVar
 
 import numpy as np
 from etils import epath
 
 from sagan_jax import errors, files
-from sagan_jax.data import image_file, progress
+from sagan_jax.data import folder_listing, image_file, progress
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
-FLAT_CLASS_NAMES = ('images',)
-
-_SPLIT_NAMES = ('train', 'test', 'val', 'valid', 'validation')
 # The header is nearly always in it. It is part of the fingerprint.
 _HEAD_BYTES = 4096
 _CHUNK_FILES = 256
@@ -27,23 +22,6 @@ _WAITING_THREADS = 32
 _MAX_LISTED = 20
 
 _Result = TypeVar('_Result')
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-  """The image files of one split."""
-
-  name: str  # of the source, e.g. 'folder:DIR'.
-  root: str  # local path or URL.
-  class_names: tuple[str, ...]
-  files: list[str]  # [N], relative to the root, by class and name.
-  labels: np.ndarray  # int32 [N]
-  num_other: int  # files with other suffixes.
-  num_loose: int  # images beside class folders.
-
-  def path(self, i: int) -> str:
-    """Returns the path of file number `i`."""
-    return f'{self.root}/{self.files[i]}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,53 +33,7 @@ class Headers:
   sides: np.ndarray  # int64 [N], the smaller of height and width, pixels.
 
 
-def list_files(directory: str | os.PathLike, split: str) -> Listing:
-  """Lists the images of a split.
-
-  Hidden files and folders are passed over, as are macOS's `._*` and __MACOSX.
-
-  Args:
-    directory: holds the split's folder, or what that would hold.
-    split: name of the split's folder.
-
-  Returns:
-    The list: one class for each folder, or one class for images in no folder.
-
-  Raises:
-    UserError: if a folder is missing or has no image.
-  """
-  root = _split_folder(files.as_path(directory), split)
-  classes, loose, num_other = _entries(root, follow_links=True)
-  if not classes and not loose:
-    raise errors.UserError(
-      f'{os.fspath(root)!r} has no class folders and no images; set '
-      '--config.dataset.name=folder:DIR such that images are '
-      'DIR/<split>/<class>/*.jpg, or DIR/<split>/*.jpg for a single class'
-    )
-  found: list[str] = []
-  labels = []
-  for label, name in enumerate(classes):
-    of_class, others = _images_below(root, name)
-    if not of_class:
-      raise errors.UserError(
-        f'class folder {os.fspath(root / name)!r} has no image '
-        f'({", ".join(SUFFIXES)}); fill it or remove it'
-      )
-    found += of_class
-    labels += [label] * len(of_class)
-    num_other += others
-  return Listing(
-    name=f'folder:{directory}',
-    root=os.fspath(root),
-    class_names=tuple(classes) or FLAT_CLASS_NAMES,
-    files=found or loose,
-    labels=np.asarray(labels or [0] * len(loose), np.int32),
-    num_other=num_other,
-    num_loose=len(loose) if classes else 0,
-  )
-
-
-def read_headers(listing: Listing) -> Headers:
+def read_headers(listing: folder_listing.Listing) -> Headers:
   """Reads the beginning of every file.
 
   Args:
@@ -125,7 +57,7 @@ def read_headers(listing: Listing) -> Headers:
 
 
 def for_each(
-  listing: Listing,
+  listing: folder_listing.Listing,
   function: Callable[[str], _Result],
   *,
   what: str,
@@ -157,7 +89,9 @@ def for_each(
   return results
 
 
-def refuse_unreadable(listing: Listing, reasons: list[str | None]) -> None:
+def refuse_unreadable(
+  listing: folder_listing.Listing, reasons: list[str | None]
+) -> None:
   """Raises a `UserError` that lists the files that have a reason."""
   bad = [i for i, reason in enumerate(reasons) if reason is not None]
   if not bad:
@@ -171,7 +105,7 @@ def refuse_unreadable(listing: Listing, reasons: list[str | None]) -> None:
   )
 
 
-def class_digests(listing: Listing, headers: Headers) -> dict:
+def class_digests(listing: folder_listing.Listing, headers: Headers) -> dict:
   """Returns {class: [number of files, digest]} in the order of the classes.
 
   The digest covers the files' names, their sizes and their first 4 KB.
@@ -210,7 +144,7 @@ def _read_header(path: str) -> tuple[int, bytes, int, str | None]:
   return size, digest, side, None
 
 
-def _read_beginning(file: BinaryIO) -> tuple[bytes, int]:
+def _read_beginning(file: IO[bytes]) -> tuple[bytes, int]:
   """Returns (digest of the first 4 KB, the smaller of height and width)."""
   head = file.read(_HEAD_BYTES)
   try:
@@ -221,7 +155,7 @@ def _read_beginning(file: BinaryIO) -> tuple[bytes, int]:
   return hashlib.blake2b(head, digest_size=16).digest(), min(size)
 
 
-def _num_threads(listing: Listing) -> int:
+def _num_threads(listing: folder_listing.Listing) -> int:
   """Returns how many threads read headers fastest.
 
   Many, where a thread mostly waits for a disk or a network. Where the files are
@@ -235,72 +169,3 @@ def _num_threads(listing: Listing) -> int:
   busy = time.thread_time() - busy_start
   waits = busy < 0.5 * (time.perf_counter() - start)
   return _WAITING_THREADS if waits else 1
-
-
-def _split_folder(directory: epath.Path, split: str) -> epath.Path:
-  """Returns the folder that holds a split's images or class folders."""
-  if not directory.is_dir():
-    raise errors.UserError(
-      f'{os.fspath(directory)!r} is not a folder; set --config.dataset.name='
-      'folder:DIR'
-    )
-  if (directory / split).is_dir():
-    return directory / split
-  splits = [s for s in _SPLIT_NAMES if (directory / s).is_dir()]
-  if split == 'train' and not splits:
-    return directory
-  found = ', '.join(splits) or "no split folders, so that all is split 'train'"
-  raise errors.UserError(
-    f'{os.fspath(directory)!r} has no split folder {split!r}; it has {found}; '
-    'set --config.dataset.split'
-  )
-
-
-def _images_below(root: epath.Path, name: str) -> tuple[list[str], int]:
-  """Returns a class's images, sorted, relative to `root`; and other files."""
-  found, num_other, folders = [], 0, [name]
-  while folders:
-    here = folders.pop()
-    inner, images, others = _entries(root / here, follow_links=False)
-    folders += [f'{here}/{n}' for n in inner]
-    found += [f'{here}/{n}' for n in images]
-    num_other += others
-  return sorted(found), num_other
-
-
-def _entries(
-  folder: epath.Path, *, follow_links: bool
-) -> tuple[list[str], list[str], int]:
-  """Returns a folder's (folders, images, number of other files), sorted."""
-  folders, images, num_other = [], [], 0
-  for name, is_folder in _scan(folder, follow_links):
-    if name.startswith('.') or name == '__MACOSX':
-      continue
-    if name.lower().endswith(SUFFIXES) and not is_folder():
-      images.append(name)
-    elif is_folder():
-      folders.append(name)
-    else:
-      num_other += 1
-  return sorted(folders), sorted(images), num_other
-
-
-def _scan(
-  folder: epath.Path, follow_links: bool
-) -> Iterator[tuple[str, Callable[[], bool]]]:
-  """Yields (name, whether it is a folder) of what is in a folder."""
-  try:
-    if files.is_remote(folder):
-      for path in folder.iterdir():
-        yield path.name, path.is_dir
-      return
-    with os.scandir(folder) as entries:
-      for entry in entries:
-        yield (
-          entry.name,
-          functools.partial(entry.is_dir, follow_symlinks=follow_links),
-        )
-  except OSError as e:
-    raise errors.UserError(
-      f'cannot list {os.fspath(folder)!r}: {e.strerror or e}'
-    ) from e

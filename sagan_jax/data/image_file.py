@@ -1,7 +1,7 @@
 """Encoded images -> squares of pixels, with Pillow."""
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -38,7 +38,7 @@ class UnreadableError(ValueError):
   """An image that cannot be decoded; the text is the reason."""
 
 
-def read_size(file: BinaryIO) -> tuple[int, int]:
+def read_size(file: IO[bytes]) -> tuple[int, int]:
   """Reads the header of an image.
 
   Args:
@@ -58,7 +58,7 @@ def read_size(file: BinaryIO) -> tuple[int, int]:
     raise UnreadableError(_reason(e)) from e
 
 
-def decode_square(file: BinaryIO | str, image_size: int) -> np.ndarray:
+def decode_square(file: IO[bytes] | str, image_size: int) -> np.ndarray:
   """Decodes the centre square of an image.
 
   Args:
@@ -76,7 +76,7 @@ def decode_square(file: BinaryIO | str, image_size: int) -> np.ndarray:
   """
   try:
     with _open(file) as opened:
-      turn = _UPRIGHT.get(_orientation(opened))
+      turn = _UPRIGHT.get(_orientation(opened) or 1)
       image = _to_rgb(opened)
       if turn is not None:
         image = image.transpose(turn)
@@ -86,13 +86,13 @@ def decode_square(file: BinaryIO | str, image_size: int) -> np.ndarray:
       # Not `resize(box=...)`, whose filter would see pixels outside the box.
       image = image.crop((left, top, left + side, top + side))
       # Bilinear of Pillow is antialiased when it reduces.
-      image = image.resize((image_size,) * 2, Image.Resampling.BILINEAR)
+      image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
       return np.asarray(image)
   except _DAMAGES as e:
     raise UnreadableError(_reason(e)) from e
 
 
-def _open(file: BinaryIO | str) -> Image.Image:
+def _open(file: IO[bytes] | str) -> Image.Image:
   """Opens an image; reads its header only."""
   image = Image.open(file, formats=FORMATS)
   width, height = image.size

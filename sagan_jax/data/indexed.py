@@ -4,7 +4,6 @@ The global batch does not depend on the number of processes, and any batch is
 reached at once.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -46,7 +45,7 @@ class IndexedSource:
     self.image_size = image_size
     self.identity = identity
 
-  @functools.cached_property
+  @property
   def fingerprint(self) -> str:
     """See `source.Source`."""
     return identities.fingerprint(self.identity)
@@ -124,7 +123,7 @@ def _shuffled_indices(
   Yields:
     int64 [size], example numbers.
   """
-  epoch, order = -1, None
+  epoch, order = -1, np.empty(0, np.int64)
   while True:
     pieces, at, end = [], position, position + size
     while at < end:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sagan_jax.data import identities, source
 
-CLASS_NAMES = ('all',)
+CLASS_NAMES: tuple[str, ...] = ('all',)
 
 
 def unlabelled(src: source.Source) -> source.Source:

@@ -106,7 +106,7 @@ class _Album:
   def gather(self, index: np.ndarray) -> source.Batch:
     """Returns the examples numbered `index`, int64 [n]."""
     label = (index % len(CLASS_NAMES)).astype(np.int32)
-    if self._images is None:
+    if self._images is None or self._drawn is None:
       return source.Batch(image=self._draw(index), label=label)
     with self._lock:
       new = np.unique(index[~self._drawn[index]])
@@ -202,7 +202,8 @@ def _palette(
   saturation = np.where(dark, 0.75, 0.16 + 0.14 * spread)
   near = _hsv(hue + 0.5, saturation, value)
   far = _hsv(hue + 0.5, saturation * 0.7, value + np.where(dark, 0.22, 0.08))
-  return tuple(c.astype(np.float32) for c in (front, near, far))
+  front, near, far = (c.astype(np.float32) for c in (front, near, far))
+  return front, near, far
 
 
 def _hsv(h, s, v) -> np.ndarray:

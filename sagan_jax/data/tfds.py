@@ -177,16 +177,16 @@ class TfdsSource:
       .prefetch(1)
       .as_numpy_iterator()
     )
-    while True:
-      try:
-        image, label, tfds_id = next(batches)
-      except StopIteration:
-        return
-      except _UNREADABLE as e:
-        raise errors.UserError(
-          f'a record of {self.name!r}, split {split!r}, in '
-          f'{self._builder.data_dir} cannot be decoded: {e.message}'
-        ) from e
+    try:
+      yield from self._checked(batches)
+    except _UNREADABLE as e:
+      raise errors.UserError(
+        f'a record of {self.name!r}, split {split!r}, in '
+        f'{self._builder.data_dir} cannot be decoded: {e.message}'
+      ) from e
+
+  def _checked(self, batches) -> Iterator[source.Batch]:
+    for image, label, tfds_id in batches:
       label = source.check_labels(
         label, self.num_classes, where=self.name, names=tfds_id
       )
@@ -201,13 +201,15 @@ def _rebatch(
   chunks: Iterator[source.Batch], batch_size: int
 ) -> Iterator[source.Batch]:
   """Joins batches of at most `batch_size` into batches of exactly that."""
-  pending = None
-  for chunk in chunks:
+  pending: dict[str, np.ndarray] | None = None
+  for batch in chunks:
+    chunk = {'image': batch['image'], 'label': batch['label']}
     if pending is not None:
       chunk = {k: np.concatenate([pending[k], chunk[k]]) for k in chunk}
       pending = None
     if len(chunk['label']) >= batch_size:
-      yield source.Batch(**{k: v[:batch_size] for k, v in chunk.items()})
+      image, label = (chunk[k][:batch_size] for k in ('image', 'label'))
+      yield source.Batch(image=image, label=label)
       chunk = {k: v[batch_size:] for k, v in chunk.items()}
     if len(chunk['label']):
       pending = chunk

@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import os
 import re
+from typing import Any
 
 from etils import epath
 
@@ -29,7 +30,7 @@ class Prepared:
   """
 
   name: str
-  builder: object
+  builder: Any
   split: str
   num_examples: int
   class_names: tuple[str, ...]
@@ -132,10 +133,11 @@ def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
   """Reads the description of a data set."""
   import tensorflow_datasets as tfds  # Here so that it is no base import.
 
-  builder = tfds.builder_from_directory(directory)
-  features = dict(builder.info.features)
+  builder: Any = tfds.builder_from_directory(directory)
+  features: dict[str, Any] = dict(builder.info.features)
   label = features.get('label')
-  has_labels = isinstance(label, tfds.features.ClassLabel)
+  if not isinstance(label, tfds.features.ClassLabel):
+    label = None
   if not isinstance(features.get('image'), tfds.features.Image):
     raise errors.UserError(
       f"dataset {name!r} has the features {sorted(features)}; an 'image' is "
@@ -158,6 +160,6 @@ def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
     split=split,
     num_examples=count,
     # From the data: imagenet_resized orders its labels unlike imagenet2012.
-    class_names=tuple(label.names) if has_labels else ('images',),
-    has_labels=has_labels,
+    class_names=('images',) if label is None else tuple(label.names),
+    has_labels=label is not None,
   )
