@@ -28,9 +28,7 @@ def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
   with tiny.small_networks(), tiny.cheap_compilation():
-    loop.Trainer(
-      tiny.open_experiment(workdir, checkpoint__every_steps=2)
-    ).train()
+    loop.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
   return workdir
 
 
@@ -42,7 +40,7 @@ def workdir(trained, tmp_path):
 
 def test_one_checkpoint_or_all_are_scored(workdir):
   said = []
-  run = tiny.open_experiment(workdir)
+  run = tiny.opened(workdir)
   scoreboard.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
   assert record['card']['step'] == 4
@@ -62,12 +60,12 @@ def test_one_checkpoint_or_all_are_scored(workdir):
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
   match = r'has no checkpoint of step 3, only of \[2, 4, 6\]; set --step'
   with pytest.raises(ValueError, match=match):
-    scoreboard.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
+    scoreboard.evaluate_checkpoints(tiny.opened(workdir), 3)
 
 
 def test_a_run_without_checkpoints_is_refused(tmp_path):
   with pytest.raises(ValueError, match='has no checkpoints; train first'):
-    scoreboard.evaluate_checkpoints(tiny.open_experiment(tmp_path))
+    scoreboard.evaluate_checkpoints(tiny.opened(tmp_path))
 
 
 def _main(monkeypatch, **values):

@@ -168,7 +168,8 @@ import sagan_jax
 from sagan_jax import data
 from sagan_jax.config import schema as config
 from sagan_jax.gan import state
-from sagan_jax.run import experiment, loop
+from sagan_jax.run import loop
+from sagan_jax.run.run import Run
 
 for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
   if not module.name.endswith(('.main', '.benchmark', '.tfds', '.tfds_decode')):
@@ -193,9 +194,9 @@ assert array.num_examples == 8
 assert next(array.examples(batch_size=8))['image'].shape == (8, 32, 32, 3)
 
 tree = config.unflatten(json.loads(sys.argv[2]))
-run = experiment.Experiment(tree, here / 'run')
+run = Run.for_training(here / 'run', tree)
 final = loop.Trainer(run).train()
-again = experiment.Experiment(tree, here / 'run')
+again = Run.open(here / 'run')
 assert again.checkpointer.steps() == [2], again.checkpointer.steps()
 assert state.digest(again.restore()) == state.digest(final)
 again.checkpointer.close()

@@ -13,7 +13,7 @@ from sagan_jax.config import schema as config_lib
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import extractors, protocol
 from sagan_jax.metrics import scores
-from sagan_jax.run import experiment
+from sagan_jax.run.run import Run
 from tests.support import tiny
 
 NUM_FAKES, NUM_REALS = 40, 60
@@ -36,7 +36,7 @@ def run(tmp_path_factory, cache):
   workdir = tmp_path_factory.mktemp('run')
   c = tiny.config(eval__cache_dir=str(cache), **CHANGES)
   with tiny.small_networks(), tiny.cheap_compilation():
-    opened = experiment.Experiment(c, workdir)
+    opened = Run.for_training(workdir, c)
     state = opened.restore()
     scaled = jax.tree.map(lambda x: x * 1.5 + 0.1, state.generator.params)
     yield opened, dataclasses.replace(state, ema_params=scaled)

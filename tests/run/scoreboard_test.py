@@ -21,7 +21,7 @@ def small():
 
 @pytest.fixture
 def run(tmp_path):
-  opened = tiny.open_experiment(tmp_path)
+  opened = tiny.opened(tmp_path)
   yield opened
   opened.checkpointer.close()
 
@@ -98,7 +98,7 @@ def test_a_state_is_scored_recorded_and_told(run):
 
 
 def test_truncations_are_told_apart_in_the_log(tmp_path):
-  run = tiny.open_experiment(tmp_path, eval__truncations=(0.5,))
+  run = tiny.opened(tmp_path, eval__truncations=(0.5,))
   made = scoreboard.Evaluations(run, 0, lambda _: None)
   scalars = made.of_state(run.restore())
   names = {'eval/fid_random/ema_standing', 'eval/fid_random/ema_standing_0.5'}
@@ -204,7 +204,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
     raise MemoryError('too much')
 
   monkeypatch.setattr(evaluator_lib.Evaluator, 'of_state', fail)
-  run = tiny.open_experiment(tmp_path, eval__every_steps=2)
+  run = tiny.opened(tmp_path, eval__every_steps=2)
   state = loop.Trainer(run).train()
   assert int(state.step) == 6 and evaluated == [2, 4, 6]
   assert [r['error'] for r in _records(run)] == ['MemoryError: too much'] * 3
@@ -221,7 +221,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
   ],
 )
 def test_a_bad_protocol_is_recorded_too(tmp_path, changes, error):
-  run = tiny.open_experiment(tmp_path, **changes)
+  run = tiny.opened(tmp_path, **changes)
   made = scoreboard.Evaluations(run, 0, lambda _: None)
   assert made.of_state(run.restore()) == {}
   assert error in _records(run)[0]['error']

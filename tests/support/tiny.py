@@ -21,7 +21,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import quickstart
 from sagan_jax.gan import build
 from sagan_jax.models import blocks, layers, norm
-from sagan_jax.run import experiment, loop
+from sagan_jax.run import loop
+from sagan_jax.run.run import Run
 
 CHANGES = {
   'batch_size': 8,
@@ -128,22 +129,20 @@ def cheap_compilation():
     compilation_cache.reset_cache()
 
 
-def open_experiment(workdir, **changes):
-  """The experiment of `config(**changes)`, with a cache of its own."""
+def opened(workdir, allow_changes=(), **changes):
+  """The `Run` of `config(**changes)`, opened for training."""
   changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
-  return experiment.Experiment(config(**changes), workdir)
+  return Run.for_training(workdir, config(**changes), allow_changes)
 
 
-def open_run(workdir, allow_changes=(), **changes):
+def trainer(workdir, allow_changes=(), **changes):
   """The trainer of a run of `config(**changes)`."""
-  return loop.Trainer(
-    experiment.Experiment(config(**changes), workdir, allow_changes)
-  )
+  return loop.Trainer(opened(workdir, allow_changes, **changes))
 
 
 def run(workdir, allow_changes=(), **changes):
   """Trains to the end; returns the final state."""
-  return open_run(workdir, allow_changes, **changes).train()
+  return trainer(workdir, allow_changes, **changes).train()
 
 
 def leaves(state):
