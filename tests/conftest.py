@@ -2,9 +2,14 @@
 
 import os
 import pathlib
+import tempfile
 
 import jax
 import pytest
+
+# No test reads or leaves anything in the user's own cache.
+_CACHE = tempfile.TemporaryDirectory(prefix='sagan-jax-test-')
+os.environ['SAGAN_JAX_CACHE'] = _CACHE.name
 
 # Meshes of up to eight devices, on any machine.
 jax.config.update('jax_platforms', 'cpu')
