@@ -5,38 +5,33 @@ Imports nothing heavy, so that `--help` answers at once.
 
 import argparse
 import difflib
+import sys
 
 from sagan_jax import errors
 
 _PREFIX = '--config.'
 
 
-class Parser(argparse.ArgumentParser):
-  """Of a command of this package; a mistake is a `UserError`.
+def make_parser(name, description):
+  """Returns the parser of a command of this package.
 
   Args:
-    name: of the command, e.g. 'main'.
-    description: the docstring of its module.
+    name: of the command's module, e.g. 'main'.
+    description: the docstring of that module.
   """
-
-  def __init__(self, name, description):
-    super().__init__(
-      prog=f'python -m sagan_jax.{name}',
-      description=description.replace('%', '%%'),
-      formatter_class=argparse.RawDescriptionHelpFormatter,
-      allow_abbrev=False,
-    )
-
-  def error(self, message):
-    """Refuses a command line."""
-    raise errors.UserError(f'{message}; see {self.prog} --help')
+  return argparse.ArgumentParser(
+    prog=f'python -m sagan_jax.{name}',
+    description=description.replace('%', '%%'),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
 
 
 def add_config(parser, **options):
   """Adds --config, and with it --config.KEY=VALUE.
 
   Args:
-    parser: a `Parser`.
+    parser: of argparse.
     **options: of `add_argument`, e.g. required=True.
   """
   parser.add_argument(
@@ -53,27 +48,29 @@ def parse(parser, argv=None):
   """Parses a command line.
 
   Args:
-    parser: a `Parser`.
+    parser: of argparse, made without abbreviations.
     argv: without the program; None for those of the process.
 
   Returns:
-    A namespace. Where the parser has --config, `config` is its value or None,
-    and `overrides` is {'section.leaf': text} of --config.KEY=VALUE.
+    A namespace, with `overrides` = {'section.leaf': text} of --config.KEY=VALUE
+    where the parser has --config.
 
   Raises:
     UserError: if a flag is unknown or its value is refused.
   """
-  if argv is None:
-    import sys
 
-    argv = sys.argv[1:]
-  overrides, rest = {}, list(argv)
-  flags = [flag for action in parser._actions for flag in action.option_strings]
+  def refuse(message):
+    raise errors.UserError(f'{message}; see {parser.prog} --help')
+
+  parser.error = refuse  # Else argparse ends the process by itself.
+  flags = list(parser._option_string_actions)
+  rest = list(sys.argv[1:] if argv is None else argv)
+  overrides = {}
   if '--config' in flags:
     overrides, rest = _split(rest)
   args, unknown = parser.parse_known_args(rest)
   if unknown:
-    parser.error(_describe(unknown, flags))
+    refuse(_describe(unknown, flags))
   args.overrides = overrides
   return args
 
@@ -96,6 +93,7 @@ def _split(argv):
 
 
 def _describe(unknown, flags):
+  """Says what is wrong with the first argument that the parser left."""
   names = [x.partition('=')[0] for x in unknown if x.startswith('-')]
   if not names:
     return f'unexpected argument {unknown[0]!r}'
@@ -106,6 +104,5 @@ def _describe(unknown, flags):
     if name.lstrip('-') in schema.KEYS:
       return f'unknown flag {name}; did you mean {_PREFIX}{name.lstrip("-")}?'
   close = difflib.get_close_matches(name, flags, 1)
-  return f'unknown flag {name}' + (
-    f'; did you mean {close[0]}?' if close else ''
-  )
+  hint = f'; did you mean {close[0]}?' if close else ''
+  return f'unknown flag {name}{hint}'

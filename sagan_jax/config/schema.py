@@ -14,7 +14,7 @@ import json
 from typing import Annotated, Literal
 
 from sagan_jax import errors, files
-from sagan_jax.config import reader, source
+from sagan_jax.config import annotations, reader, source
 from sagan_jax.config.annotations import MAY_CHANGE, NON_EMPTY, OneOf, Range
 from sagan_jax.gan import losses
 from sagan_jax.metrics import scores
@@ -162,6 +162,7 @@ KEYS = tuple(reader.leaves(Config))
 flatten = reader.flatten
 replace = reader.replace
 differences = reader.differences
+nearest = annotations.nearest
 
 
 def load(name, overrides=None):
