@@ -30,6 +30,7 @@ def get_config():
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
   c.dtype = 'float32'  # Of activations: float32 or bfloat16.
+  c.architecture = 'sagan'  # Of both networks; see models/__init__.py.
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
   c.resample = 'cheap'  # Or reference: the same numbers, more work.
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
@@ -80,7 +81,8 @@ def get_config():
 
   c.log = ConfigDict()
   c.log.every_steps = 100  # A row of metrics.jsonl, a line of progress.
-  c.log.tensorboard = True  # Needs clu and tensorflow; metrics.jsonl does not.
+  # Event files: True, False, or auto: where clu and tensorflow are installed.
+  c.log.tensorboard = 'auto'
 
   c.sample = ConfigDict()  # Grids of fixed latents: rows are classes.
   c.sample.every_steps = 5000

@@ -235,7 +235,7 @@ def _machine(mesh):
 def main(argv):
   """Prints the table; returns the exit code."""
   del argv
-  c = config_lib.resolve(_CONFIG.value)
+  c = config_lib.read(_CONFIG.value)
   mesh = sharding.make_mesh(c.num_devices)
   source, why_not = None, 'not asked for'
   if _INPUT.value:

@@ -1,5 +1,6 @@
 """Whether the values of a config go together, asked before any compile."""
 
+from sagan_jax import errors
 from sagan_jax.models import discriminator, generator
 
 
@@ -7,22 +8,22 @@ def check(c, num_devices, num_processes=1):
   """Checks that the values of a config go together on this mesh.
 
   Args:
-    c: a `Config`, with `num_classes` filled in.
+    c: a `Config`.
     num_devices: of the mesh.
     num_processes: of the run.
 
   Raises:
-    ValueError: naming the values and the key to change.
+    UserError: naming the values and the key to change.
   """
   part = c.num_microbatches * num_devices
   if c.batch_size % part:
-    raise ValueError(
+    raise errors.UserError(
       f'batch_size {c.batch_size} must be a multiple of {part} = '
       f'{c.num_microbatches} microbatches x {num_devices} devices; '
       'set --config.batch_size'
     )
   if c.batch_size % num_processes:
-    raise ValueError(
+    raise errors.UserError(
       f'batch_size {c.batch_size} must be a multiple of {num_processes} '
       'processes; set --config.batch_size'
     )
@@ -30,13 +31,13 @@ def check(c, num_devices, num_processes=1):
   if size is not None:
     images = c.batch_size // c.num_microbatches
     if images % size:
-      raise ValueError(
-        f'{images} images a microbatch must be a multiple of bn_group_size '
+      raise errors.UserError(
+        f'{images} images per microbatch must be a multiple of bn_group_size '
         f'{size}; set --config.generator.bn_group_size'
       )
     groups = images // size
     if groups % num_devices and num_devices % groups:
-      raise ValueError(
+      raise errors.UserError(
         f'{groups} batch-norm groups cannot be aligned with {num_devices} '
         'devices: one must divide the other; '
         'set --config.generator.bn_group_size'
@@ -56,13 +57,13 @@ def _check_places(c):
       for place in getattr(section, kind):
         key = f'{network}.{kind}'
         if place not in maps:
-          raise ValueError(
+          raise errors.UserError(
             f'{key}={getattr(section, kind)} names the resolution {place}; '
             f'at image_size {c.image_size} the {network} has '
             f'{sorted(maps)}; set --config.{key}'
           )
         if maps[place] * section.ch < 8:
-          raise ValueError(
+          raise errors.UserError(
             f'{key} at {place} needs 8 channels there, '
             f'{network}.ch={section.ch} gives {maps[place] * section.ch}; '
             f'set --config.{network}.ch'

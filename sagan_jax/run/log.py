@@ -19,11 +19,14 @@ class Writer:
     directory: pathlib.Path that exists.
     start_step: rows beyond it, left by a run that died, are dropped;
       None keeps all.
-    tensorboard: whether to write event files too, through clu.
+    tensorboard: whether to write event files too, through clu; 'auto' where
+      that is installed.
   """
 
   def __init__(self, directory, start_step, *, tensorboard):
-    self._board = _summary_writer(directory) if tensorboard else None
+    self._board = (
+      _summary_writer(directory, tensorboard) if tensorboard else None
+    )
     path = directory / 'metrics.jsonl'
     if start_step is not None and path.exists():
       _drop_rows_after(path, start_step)
@@ -193,10 +196,12 @@ def _drop_rows_after(path, step):
   part.replace(path)
 
 
-def _summary_writer(directory):
+def _summary_writer(directory, tensorboard):
   try:
     from clu import metric_writers  # Imports TensorFlow, some 10 s.
   except ImportError as e:
+    if tensorboard == 'auto':
+      return None
     raise ValueError(
       f'TensorBoard logs need clu, tensorflow and tensorboard ({e}); install '
       'them or set --config.log.tensorboard=False'

@@ -196,7 +196,7 @@ def evaluate_sources(config, real, fake, say=print):
   """Scores one set of images against another; no model is needed.
 
   Args:
-    config: a ConfigDict or nested dict; its image size and section `eval` count.
+    config: a `Config`, ConfigDict or dict; its image size and section `eval` count.
     real: name of a data source.
     fake: name of a data source.
     say: called with lines of progress and with the table.
@@ -212,7 +212,7 @@ def evaluate_sources(config, real, fake, say=print):
       'two sets of images need --config (its eval section is the protocol), '
       '--real and --fake'
     )
-  c = config_lib.resolve(config)
+  c = config_lib.read(config)
   sources = [
     data.make_source(name, image_size=c.image_size, split=c.dataset.split)
     for name in (real, fake)
