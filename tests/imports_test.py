@@ -127,8 +127,8 @@ def test_a_violation_is_found(name, source, found):
 
 def test_experiments_import_only_configs():
   for path in (ROOT / 'experiments').glob('*.py'):
-    tops = {name.split('.')[0] for name in imported(path.read_text())}
-    assert tops <= {'experiments', 'ml_collections'}, path
+    for name in imported(path.read_text()):
+      assert name.startswith(('sagan_jax.experiments', 'ml_collections')), path
 
 
 def test_optional_packages_are_imported_where_needed():
@@ -193,7 +193,7 @@ array = data.make_source(f'array:{here}/array', image_size=32)
 assert array.num_examples == 8
 assert next(array.examples(batch_size=8))['image'].shape == (8, 32, 32, 3)
 
-tree = config.unflatten(json.loads(sys.argv[2]))
+tree = config.read(json.loads(sys.argv[2]))
 run = Run.for_training(here / 'run', tree)
 final = loop.Trainer(run).train()
 again = Run.open(here / 'run')

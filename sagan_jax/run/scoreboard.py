@@ -196,7 +196,8 @@ def evaluate_sources(config, real, fake, say=print):
   """Scores one set of images against another; no model is needed.
 
   Args:
-    config: a `Config`, ConfigDict or dict; its image size and section `eval` count.
+    config: a `Config`, ConfigDict or dict; its image size and section `eval`
+      count.
     real: name of a data source.
     fake: name of a data source.
     say: called with lines of progress and with the table.

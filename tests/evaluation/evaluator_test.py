@@ -9,7 +9,6 @@ import pytest
 
 from sagan_jax import data
 from sagan_jax.cluster import sharding
-from sagan_jax.config import schema as config_lib
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import extractors, protocol
 from sagan_jax.metrics import scores
@@ -44,9 +43,8 @@ def run(tmp_path_factory, cache):
 
 
 def _config(cache, **changes):
-  c = tiny.config(eval__cache_dir=str(cache), **CHANGES | changes)
-  c.num_classes = 10
-  return config_lib.resolve(c)
+  changes = CHANGES | changes
+  return tiny.config(num_classes=10, eval__cache_dir=str(cache), **changes)
 
 
 def _evaluator(run, cache, say=lambda _: None, extractor=None, **changes):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from sagan_jax.cluster import sharding
-from sagan_jax.config import schema as config_lib
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
@@ -24,8 +23,7 @@ from tests.support import tiny
 def make_state(num_classes=10):
   """A state whose every leaf is different from its start, born on a mesh."""
   with tiny.small_networks():
-    c = config_lib.resolve(tiny.config())
-    c.num_classes = num_classes
+    c = tiny.config(num_classes=num_classes)
     mesh = sharding.make_mesh(1)
     state = jax.jit(
       functools.partial(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from experiments import quickstart
+from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.models import blocks, layers, norm
 from sagan_jax.run import loop
@@ -51,10 +51,12 @@ CHANGES = {
 
 def config(**changes):
   """The quickstart with `CHANGES` and others: __ stands for the dot."""
-  c = quickstart.get_config()
-  changes = {k.replace('__', '.'): v for k, v in changes.items()}
-  c.update_from_flattened_dict(CHANGES | changes)
-  return c
+  return schema.replace(_quickstart(), CHANGES, **changes)
+
+
+@functools.cache
+def _quickstart():
+  return schema.load('quickstart')
 
 
 class Generator(blocks.Network):
