@@ -12,9 +12,10 @@ import math
 import types
 from typing import Any
 
+from sagan_jax import models
 from sagan_jax.gan import losses
 from sagan_jax.metrics import scores
-from sagan_jax.models import attention, generator, layers, resample, spectral
+from sagan_jax.models import attention, layers, resample, spectral
 
 Config = types.SimpleNamespace
 
@@ -24,6 +25,7 @@ _INTS, _FLOATS, _STRS = (int,), (float,), (str,)  # Tuples of these.
 # Leaf -> (type, whether None is allowed).
 SCHEMA = {
   'seed': (_INT, False),
+  'architecture': (_STR, False),
   'image_size': (_INT, False),
   'num_classes': (_INT, True),
   'batch_size': (_INT, False),
@@ -247,7 +249,9 @@ def _one_of(key, value, allowed):
 
 def _check_values(c):
   """Checks each value by itself."""
-  _one_of('image_size', c.image_size, generator.MULTIPLIERS)
+  _one_of('architecture', c.architecture, models.NETWORKS)
+  sizes = models.NETWORKS[c.architecture].image_sizes
+  _one_of('image_size', c.image_size, sizes)
   _one_of('loss', c.loss, losses.LOSSES)
   _one_of('dtype', c.dtype, DTYPES)
   _one_of('resample', c.resample, resample.FORMS)

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from experiments import quickstart
+from sagan_jax import models
 from sagan_jax.config import compatibility
 from sagan_jax.config import schema as config_lib
-from sagan_jax.models import generator
 
 
 def changed(**changes):
@@ -213,7 +213,7 @@ def test_refuses_a_learning_rate_that_is_not_a_number():
       {'batch_size': 24, 'generator__bn_group_size': 16},
       1,
       1,
-      '24 images a microbatch must be a multiple of bn_group_size 16; '
+      '24 images per microbatch must be a multiple of bn_group_size 16; '
       'set --config.generator.bn_group_size',
     ),
     (
@@ -224,7 +224,7 @@ def test_refuses_a_learning_rate_that_is_not_a_number():
       },
       1,
       1,
-      '8 images a microbatch must be a multiple of bn_group_size 12',
+      '8 images per microbatch must be a multiple of bn_group_size 12',
     ),
     (
       {'batch_size': 24, 'generator__bn_group_size': 8},
@@ -261,14 +261,16 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
     (
       {'generator__attention': (16, 64)},
       r'generator.attention=\(16, 64\) names the resolution 64; at image_size '
-      r'32 the generator has \[8, 16, 32\]; set --config.generator.attention',
+      r'32 the generator has \[8, 16, 32\], the discriminator has \[8, 16\]; '
+      'set --config.generator.attention',
     ),
     ({'generator__attention': (4,)}, 'names the resolution 4'),
     ({'generator__residual': (12,)}, r'generator.residual=\(12,\) names'),
     (
       {'discriminator__attention': (32,)},
       r'discriminator.attention=\(32,\) names the resolution 32; at '
-      r'image_size 32 the discriminator has \[8, 16\]',
+      r'image_size 32 the generator has \[8, 16, 32\], the discriminator has '
+      r'\[8, 16\]; set --config.discriminator.attention',
     ),
     ({'discriminator__residual': (4,)}, 'the resolution 4'),
     (
@@ -283,16 +285,16 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
     ),
   ],
 )
-def test_check_refuses_places_that_networks_lack(changes, message):
+def test_check_refuses_resolutions_that_networks_lack(changes, message):
   with pytest.raises(ValueError, match=message):
     compatibility.check(resolved(**changes), 1)
 
 
-@pytest.mark.parametrize('image_size', generator.MULTIPLIERS)
-def test_check_accepts_places_between_the_ends(image_size):
-  places = [8, 16, 32, 64, 128, 256]
-  up = tuple(x for x in places if x <= image_size)
-  down = tuple(x for x in places if x < image_size)
+@pytest.mark.parametrize('image_size', models.NETWORKS['sagan'].image_sizes)
+def test_check_accepts_resolutions_between_the_ends(image_size):
+  resolutions = [8, 16, 32, 64, 128, 256]
+  up = tuple(x for x in resolutions if x <= image_size)
+  down = tuple(x for x in resolutions if x < image_size)
   if image_size > 32:  # Down to 4 x 4 from there on, but for 32.
     down = (4, *down)
   c = resolved(

@@ -19,8 +19,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import quickstart
-from sagan_jax.gan import build
-from sagan_jax.models import blocks, layers, norm
+from sagan_jax import models
+from sagan_jax.models import discriminator, generator, layers, norm
 from sagan_jax.run import experiment, loop
 
 CHANGES = {
@@ -56,12 +56,8 @@ def config(**changes):
   return c
 
 
-class Generator(blocks.Network):
+class Generator(generator.Generator):
   """One normalised layer; the fields and collections of the real one."""
-
-  bn_group_size: int | None = None
-  bn_decay: float = 0.999
-  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -74,7 +70,7 @@ class Generator(blocks.Network):
     return jnp.tanh(x.repeat(factor, 1).repeat(factor, 2))
 
 
-class Discriminator(blocks.Network):
+class Discriminator(discriminator.Discriminator):
   """One normalised layer on the means over squares."""
 
   @nn.compact
@@ -91,8 +87,9 @@ class Discriminator(blocks.Network):
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(build.generator, 'Generator', Generator)
-    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
+    patch.setitem(
+      models.NETWORKS, 'sagan', models.Architecture(Generator, Discriminator)
+    )
     yield
 
 
