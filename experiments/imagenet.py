@@ -20,6 +20,7 @@ def get_config():
   c = ConfigDict()
 
   c.seed = 0  # Of weights, latents, labels and the order of the data.
+  c.architecture = 'sagan'  # Of both networks: a key of models.NETWORKS.
   c.image_size = 128  # Pixels a side: 32, 64, 128 or 256.
   c.num_classes = placeholder(int)  # None: as the data set; 1: no labels.
   c.num_classes = 1000
