@@ -55,6 +55,10 @@ class Clock:
   """Where the time goes: seconds in named sections, against all seconds."""
 
   def __init__(self):
+    self.restart()
+
+  def restart(self):
+    """Forgets all seconds so far."""
     self._secs = {}
     self._start = time.perf_counter()
 
