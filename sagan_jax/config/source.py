@@ -46,11 +46,9 @@ def load(name):
       f'a file or one of {", ".join(names())}'
     ) from e
   except SyntaxError as e:
-    raise errors.UserError(
-      f'{path}:{e.lineno}: {e.msg}: {(e.text or "").strip()!r}; mend the file'
-    ) from e
-  except ValueError as e:  # Null bytes, before Python 3.12.
-    raise errors.UserError(f'{path} is not Python: {e}; mend the file') from e
+    line = f':{e.lineno}' if e.lineno else ''
+    text = f': {e.text.strip()!r}' if e.text else ''
+    raise errors.UserError(f'{path}{line}: {e.msg}{text}; mend the file') from e
   # Not in `sys.modules`: nothing imports it.
   module = types.ModuleType(path.stem)
   module.__file__ = str(path)
@@ -120,7 +118,10 @@ def _telling(path):
     line = f':{lines[-1]}' if lines else ''
     text = ' '.join(str(e).split())
     hint = 'mend the file'
-    if isinstance(e, ImportError) and (e.name or '').startswith('experiments'):
+    if (
+      isinstance(e, ImportError)
+      and (e.name or '').split('.')[0] == 'experiments'
+    ):
       hint = 'import the base with `from sagan_jax.experiments import ...`'
     raise errors.UserError(
       f'{path}{line}: {type(e).__name__}: {text}; {hint}'
