@@ -54,14 +54,13 @@ def load(name):
   module.__file__ = str(path)
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
-    get_config = getattr(module, 'get_config', None)
-    arguments = _arguments(path, get_config, argument)
-    tree = get_config(*arguments)
+    get_config = _function(path, module)
+    tree = get_config(*_arguments(path, get_config, argument))
     if not hasattr(tree, 'items'):
-      line = get_config.__code__.co_firstlineno
+      code = get_config.__code__
       raise errors.UserError(
-        f'{path}:{line}: get_config() returns {tree!r}, not a ConfigDict or a '
-        'dict; mend the file'
+        f'{code.co_filename}:{code.co_firstlineno}: get_config() returns '
+        f'{tree!r}, not a ConfigDict or a dict; mend the file'
       )
     return reader.flatten(tree)
 
@@ -84,11 +83,16 @@ def _find(name):
   )
 
 
-def _arguments(path, get_config, argument):
-  if not callable(get_config):
+def _function(path, module):
+  get_config = getattr(module, 'get_config', None)
+  if not isinstance(get_config, types.FunctionType):
     raise errors.UserError(
       f'{path} has no function get_config(); define one that returns the config'
     )
+  return get_config
+
+
+def _arguments(path, get_config, argument):
   arguments = () if argument is None else (argument,)
   try:
     inspect.signature(get_config).bind(*arguments)
