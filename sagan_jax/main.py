@@ -13,8 +13,6 @@ can mend (config, data, directory, disk, losses that are not finite), 1 a fault
 of the program.
 """
 
-import argparse
-
 from sagan_jax import errors
 from sagan_jax.config import command_line
 from sagan_jax.run import command
@@ -22,12 +20,7 @@ from sagan_jax.run import command
 
 def main(argv=None):
   """Runs the command; see the module."""
-  parser = argparse.ArgumentParser(
-    prog='python -m sagan_jax.main',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command_line.make_parser('main', __doc__)
   command_line.add_config(parser)
   parser.add_argument('--workdir', help='directory of the run, a path or gs://')
   parser.add_argument(

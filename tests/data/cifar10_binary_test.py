@@ -104,6 +104,12 @@ def test_a_missing_folder_is_refused(tmp_path):
     data.make_source(f'cifar10_binary:{tmp_path / "none"}', image_size=32)
 
 
+def test_an_unreadable_file_is_refused(tmp_path):
+  (tmp_path / 'data_batch_1.bin').mkdir()
+  with pytest.raises(errors.UserError, match='cannot read .*1.bin: Is a dir'):
+    data.make_source(f'cifar10_binary:{tmp_path}', image_size=32)
+
+
 def test_a_remote_folder_is_read(tmp_path, monkeypatch):
   local = gcs.mock_gcs(monkeypatch, tmp_path)
   folder = local('gs://bucket/cifar')

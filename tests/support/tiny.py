@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from sagan_jax import models
 from sagan_jax.config import schema
-from sagan_jax.gan import build
-from sagan_jax.models import blocks, layers, norm
+from sagan_jax.models import discriminator, generator, layers, norm
 from sagan_jax.run import loop
 from sagan_jax.run.run import Run
 
@@ -59,12 +59,8 @@ def _quickstart():
   return schema.load('quickstart')
 
 
-class Generator(blocks.Network):
+class Generator(generator.Generator):
   """One normalised layer; the fields and collections of the real one."""
-
-  bn_group_size: int | None = None
-  bn_decay: float = 0.999
-  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -77,7 +73,7 @@ class Generator(blocks.Network):
     return jnp.tanh(x.repeat(factor, 1).repeat(factor, 2))
 
 
-class Discriminator(blocks.Network):
+class Discriminator(discriminator.Discriminator):
   """One normalised layer on the means over squares."""
 
   @nn.compact
@@ -94,8 +90,9 @@ class Discriminator(blocks.Network):
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(build.generator, 'Generator', Generator)
-    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
+    patch.setitem(
+      models.NETWORKS, 'sagan', models.Architecture(Generator, Discriminator)
+    )
     yield
 
 
