@@ -2,9 +2,8 @@
 
 import pytest
 
-from sagan_jax import errors
+from sagan_jax import errors, models
 from sagan_jax.config import compatibility, schema
-from sagan_jax.models import generator
 
 
 def _config(**changes):
@@ -87,14 +86,21 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
     (
       {'generator__attention': (16, 64)},
       r'generator.attention=\(16, 64\) names the resolution 64; at image_size '
-      r'32 the generator has \[8, 16, 32\]; set --config.generator.attention',
+      r'32 the generator has \[8, 16, 32\], the discriminator has \[8, 16\]; '
+      'set --config.generator.attention',
+    ),
+    (
+      {'image_size': 48},
+      r'image_size=48 must be one of \(32, 64, 128, 256\) with architecture '
+      "'sagan'; set --config.image_size",
     ),
     ({'generator__attention': (4,)}, 'names the resolution 4'),
     ({'generator__residual': (12,)}, r'generator.residual=\(12,\) names'),
     (
       {'discriminator__attention': (32,)},
       r'discriminator.attention=\(32,\) names the resolution 32; at '
-      r'image_size 32 the discriminator has \[8, 16\]',
+      r'image_size 32 the generator has \[8, 16, 32\], the discriminator has '
+      r'\[8, 16\]; set --config.discriminator.attention',
     ),
     ({'discriminator__residual': (4,)}, 'the resolution 4'),
     (
@@ -109,16 +115,16 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
     ),
   ],
 )
-def test_check_refuses_places_that_networks_lack(changes, message):
+def test_check_refuses_resolutions_that_networks_lack(changes, message):
   with pytest.raises(errors.UserError, match=message):
     compatibility.check(_config(**changes), 1)
 
 
-@pytest.mark.parametrize('image_size', generator.MULTIPLIERS)
-def test_check_accepts_places_between_the_ends(image_size):
-  places = [8, 16, 32, 64, 128, 256]
-  up = tuple(x for x in places if x <= image_size)
-  down = tuple(x for x in places if x < image_size)
+@pytest.mark.parametrize('image_size', models.NETWORKS['sagan'].image_sizes)
+def test_check_accepts_resolutions_between_the_ends(image_size):
+  resolutions = [8, 16, 32, 64, 128, 256]
+  up = tuple(x for x in resolutions if x <= image_size)
+  down = tuple(x for x in resolutions if x < image_size)
   if image_size > 32:  # Down to 4 x 4 from there on, but for 32.
     down = (4, *down)
   c = _config(
