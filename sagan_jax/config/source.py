@@ -37,7 +37,7 @@ def load(name):
   Raises:
     UserError: if there is no such file or it fails, with its line.
   """
-  path, argument = _find(name)
+  path, argument = find(name)
   try:
     code = compile(path.read_bytes(), str(path), 'exec')
   except OSError as e:
@@ -49,9 +49,9 @@ def load(name):
     line = f':{e.lineno}' if e.lineno else ''
     text = f': {e.text.strip()!r}' if e.text else ''
     raise errors.UserError(f'{path}{line}: {e.msg}{text}; mend the file') from e
-  # Not in `sys.modules`: nothing imports it.
-  module = types.ModuleType(path.stem)
+  module = types.ModuleType('_sagan_jax_config_file')
   module.__file__ = str(path)
+  sys.modules[module.__name__] = module  # Where dataclasses look for it.
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
     get_config = _function(path, module)
@@ -65,8 +65,18 @@ def load(name):
     return reader.flatten(tree)
 
 
-def _find(name):
-  """Returns (path of the file, argument or None)."""
+def find(name):
+  """Finds a config file.
+
+  Args:
+    name: as of `load`.
+
+  Returns:
+    (path of the file, argument or None). The file of a path may not exist.
+
+  Raises:
+    UserError: if there is no config of that name.
+  """
   match = re.fullmatch(r'(.*\.py)(?::(.*))?', name, re.DOTALL)
   if match:
     return files.as_path(match[1]), match[2]
@@ -100,8 +110,7 @@ def _arguments(path, get_config, argument):
     given = 'no argument' if argument is None else f'the argument {argument!r}'
     raise errors.UserError(
       f'{path}: get_config{inspect.signature(get_config)} was given {given} '
-      f'({e}); set --config={path.name}'
-      f'{":ARGUMENT" if argument is None else " alone"}'
+      f'({e}); set --config=FILE{":ARGUMENT" if argument is None else " alone"}'
     ) from e
   return arguments
 

@@ -33,6 +33,19 @@ def test_a_name_is_found_from_any_directory(name, tmp_path, monkeypatch):
   assert source.load(name) == by_path
 
 
+def test_a_file_may_define_dataclasses(tmp_path):
+  path = tmp_path / 'own.py'
+  path.write_text(
+    'from __future__ import annotations\n'
+    'import dataclasses\n'
+    '@dataclasses.dataclass\n'
+    'class Sizes:\n'
+    '  x: int = 3\n'
+    'def get_config(): return vars(Sizes())\n'
+  )
+  assert source.load(str(path)) == {'x': 3}
+
+
 def test_a_relative_path_and_home_are_found(tmp_path, monkeypatch):
   (tmp_path / 'own.py').write_text(OWN)
   monkeypatch.chdir(tmp_path)
@@ -169,8 +182,8 @@ def test_a_mistake_in_a_file_is_told_with_its_line(text, message, tmp_path):
 @pytest.mark.parametrize(
   'signature, name, message',
   [
-    ('size', '', 'given no argument .*; set --config=own.py:ARGUMENT'),
-    ('', ':3', "given the argument '3' .*; set --config=own.py alone"),
+    ('size', '', 'given no argument .*; set --config=FILE:ARGUMENT'),
+    ('', ':3', "given the argument '3' .*; set --config=FILE alone"),
   ],
 )
 def test_arguments_must_be_those_of_the_function(
