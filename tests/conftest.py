@@ -6,10 +6,15 @@ import pathlib
 import jax
 import pytest
 
+from tests.support import compilation
+
 # Meshes of up to eight devices, on any machine.
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Before the processes of pytest-xdist start: they share what they compile.
+compilation.cache_dir()
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -11,12 +11,12 @@ import pytest
 
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import experiment, log, loop
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
