@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sagan_jax.gan import state as state_lib
-from tests.support import small
+from tests.support import compilation, small
 
 
 @functools.cache
 def _init(seed=0):
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     return state_lib.init_state(small.tiny_gan(), small.TINY_SIZE, seed)
 
 
@@ -76,7 +76,7 @@ def test_the_seed_decides_everything():
 
 def test_a_compiled_state_is_that_of_an_uncompiled_one():
   gan = small.tiny_gan()
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     init = jax.jit(
       functools.partial(state_lib.init_state, gan, small.TINY_SIZE)
     )
