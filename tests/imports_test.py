@@ -21,12 +21,11 @@ FOLDERS = (
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )
-COMMANDS = ('main', 'benchmark', 'prepare')
+COMMANDS = ('__main__', 'main', 'benchmark', 'prepare')
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
   'main': {'ml_collections'},  # Commands parse a config file.
-  'benchmark': {'ml_collections'},
   'data.tfds': {'tensorflow', 'tensorflow_datasets'},
   'data.tfds_decode': {'tensorflow'},
 }
@@ -171,7 +170,7 @@ from sagan_jax.gan import state
 from sagan_jax.run import experiment, loop
 
 for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
-  if not module.name.endswith(('.main', '.benchmark', '.tfds', '.tfds_decode')):
+  if not module.name.endswith(('.main', '.tfds', '.tfds_decode')):
     importlib.import_module(module.name)
 
 here = pathlib.Path(sys.argv[1])
@@ -240,7 +239,7 @@ def test_importing_touches_no_device():
   names = [
     f'sagan_jax.{name}'
     for name in modules()
-    if name and 'tfds' not in name and name != 'benchmark'  # Its flags clash.
+    if name and 'tfds' not in name
   ]
   code, output = run_script(
     'import importlib\n'
