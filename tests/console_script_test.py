@@ -68,3 +68,24 @@ def test_the_list_imports_nothing_heavy():
     check=True,
   )
   assert result.stdout.splitlines()[-1] == '[]'
+
+
+@pytest.mark.parametrize('name', sorted(console_script.commands()))
+def test_help_of_a_command_has_its_own_flags_and_imports_nothing_heavy(name):
+  script = (
+    'import contextlib, runpy, sys\n'
+    'with contextlib.suppress(SystemExit):\n'
+    f'  sys.argv[1:] = ["--help"]\n'
+    f'  runpy.run_module("sagan_jax.{name}", run_name="__main__")\n'
+    'print([m for m in ("jax", "ml_collections") if m in sys.modules])'
+  )
+  result = subprocess.run(
+    [sys.executable, '-c', script],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.stdout.startswith(f'usage: python -m sagan_jax.{name} ')
+  assert 'verbosity' not in result.stdout  # A flag of absl.
+  assert result.stdout.splitlines()[-1] == '[]'
