@@ -53,7 +53,7 @@ def test_figures_are_positive_and_consistent(tmp_path, capsys):
 
 
 def test_variants_are_all_combinations(tmp_path, monkeypatch):
-  def measured(c, *unused, **also_unused):
+  def measured(*_args, **_kwargs):
     return {'step_secs': 1.0, 'images_per_sec': 1.0, 'gflop_per_image': 1.0}
 
   monkeypatch.setattr(measure, 'measure_step', measured)
