@@ -45,9 +45,9 @@ def test_one_checkpoint_or_all_are_scored(workdir):
   run = tiny.open_experiment(workdir)
   scoreboard.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
-  assert record['card']['step'] == 4
+  assert record['protocol']['step'] == 4
   scoreboard.evaluate_checkpoints(run, None, said.append)
-  records = {r['card']['step']: r['scores'] for r in _records(workdir)}
+  records = {r['protocol']['step']: r['scores'] for r in _records(workdir)}
   assert len(_records(workdir)) == 3 and sorted(records) == [2, 4, 6]
   assert records[4] == record['scores']
   assert len({tuple(s.values()) for s in records.values()}) == 3
@@ -112,7 +112,7 @@ def test_a_metric_that_is_not_made_does_not_hinder_the_command(
   cache_dir = str(workdir / 'cache')
   c = tiny.config(eval__best_metric='recall', eval__cache_dir=cache_dir)
   assert _main(monkeypatch, config=c, workdir=str(workdir), step=2)[0] == 0
-  assert [r['card']['step'] for r in _records(workdir)] == [2]
+  assert [r['protocol']['step'] for r in _records(workdir)] == [2]
 
 
 @pytest.fixture(scope='module')
@@ -136,10 +136,10 @@ def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
   c = _config(tmp_path)
   record = scoreboard.evaluate_sources(c, *prepared, said.append)
-  assert record['card']['num_real'] == 60
-  assert record['card']['num_fake'] == 40
-  assert record['card']['data'] == prepared[0]
-  assert record['card']['fake_data'] == prepared[1]
+  assert record['protocol']['num_real'] == 60
+  assert record['protocol']['num_fake'] == 40
+  assert record['protocol']['data'] == prepared[0]
+  assert record['protocol']['fake_data'] == prepared[1]
   assert '| fid_random |' in said[-1]
   found = record['scores']['fid_random']
   again = scoreboard.evaluate_sources(c, *prepared, said.append)
@@ -148,7 +148,7 @@ def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   same = scoreboard.evaluate_sources(c, prepared[0], prepared[0], said.append)
   assert abs(same['scores']['fid_random']) < 1e-6 < found
   with pytest.raises(ValueError, match='fake_data: .* and '):
-    protocol.check_same(record['card'], same['card'])
+    protocol.check_same(record['protocol'], same['protocol'])
 
 
 def test_the_command_scores_two_sets(prepared, tmp_path, monkeypatch, capsys):

@@ -75,7 +75,7 @@ def test_the_grid_has_a_record_for_every_cell(run, cache):
     eval__truncations=(0.5,),
   )
   cells = [
-    tuple(r['card'][k] for k in ('weights', 'bn_statistics', 'truncation'))
+    tuple(r['protocol'][k] for k in ('weights', 'bn_statistics', 'truncation'))
     for r in records
   ]
   assert cells == [
@@ -88,7 +88,7 @@ def test_the_grid_has_a_record_for_every_cell(run, cache):
   # Each is another generator.
   assert len({round(v, 6) for v in values}) == len(values)
   for record in records[1:]:
-    protocol.check_same(records[0]['card'], record['card'])
+    protocol.check_same(records[0]['protocol'], record['protocol'])
   # And may be written and read.
   assert json.loads(json.dumps(records)) == records
 
@@ -116,7 +116,7 @@ def test_averaged_weights_have_the_moments_that_were_averaged(run, cache):
 def test_a_card_says_all_that_moves_the_number(run, cache):
   (record,) = _evaluate(run, cache)
   opened, _ = run
-  card = record['card']
+  card = record['protocol']
   versions = card.pop('versions')
   assert set(versions) == {'sagan_jax', 'jax', 'flax', 'numpy', 'python'}
   assert versions['jax'] == jax.__version__
@@ -236,7 +236,7 @@ def test_any_function_can_be_the_extractor(run, cache):
   evaluator = _evaluator(run, cache, extractor=extractor)
   (record,) = evaluator.of_state(opened.sampler, state)
   assert list(record['scores']) == ['fid_colour']
-  assert record['card']['extractor'] == 'colour'
+  assert record['protocol']['extractor'] == 'colour'
   assert evaluator.main_metric() == 'fid_colour'
 
 
@@ -297,18 +297,18 @@ def test_more_real_images_than_there_are_are_refused(run, cache):
 def test_images_are_scored_without_a_model(run, cache):
   evaluator = _evaluator(run, cache)
   (same,) = evaluator.of_source(run[0].source)
-  assert same['card']['num_fake'] == NUM_FAKES
-  assert same['card']['fake_fingerprint'] == run[0].source.fingerprint
-  assert 'weights' not in same['card'] and 'labels' not in same['card']
+  assert same['protocol']['num_fake'] == NUM_FAKES
+  assert same['protocol']['fake_fingerprint'] == run[0].source.fingerprint
+  assert 'weights' not in same['protocol'] and 'labels' not in same['protocol']
   (fewer,) = evaluator.of_source(
     data.make_source('shapes', image_size=32, split='test', num_examples=20)
   )
-  assert fewer['card']['num_fake'] == 20
+  assert fewer['protocol']['num_fake'] == 20
   assert fewer['scores']['fid_random'] > same['scores']['fid_random'] > 0
   # A score of a model and one of a folder are two protocols.
   (record,) = _evaluate(run, cache)
   with pytest.raises(ValueError, match='fake_data: .* cannot|seed: 0 and'):
-    protocol.check_same(record['card'], same['card'])
+    protocol.check_same(record['protocol'], same['protocol'])
 
 
 def test_work_is_shared_in_whole_batches(run, cache, monkeypatch):

@@ -65,8 +65,8 @@ def test_records_are_read_as_they_were_written(tmp_path):
   path = tmp_path / 'evaluations.jsonl'
   assert protocol.read(path) == []
   records = [
-    {'card': CARD, 'scores': {'fid_random': 1 / 3}},
-    {'card': {'step': 3}, 'error': 'ValueError: ü'},
+    {'protocol': CARD, 'scores': {'fid_random': 1 / 3}},
+    {'protocol': {'step': 3}, 'error': 'ValueError: ü'},
   ]
   protocol.write(path, records)
   assert protocol.read(path) == records
@@ -77,7 +77,7 @@ def test_records_are_read_as_they_were_written(tmp_path):
 
 def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path):
   path = tmp_path / 'evaluations.jsonl'
-  protocol.write(path, [{'card': CARD}])
+  protocol.write(path, [{'protocol': CARD}])
   with pytest.raises(TypeError, match='not JSON serializable'):
-    protocol.write(path, [{'card': CARD}, {'card': {1, 2}}])
-  assert protocol.read(path) == [{'card': CARD}]
+    protocol.write(path, [{'protocol': CARD}, {'protocol': {1, 2}}])
+  assert protocol.read(path) == [{'protocol': CARD}]

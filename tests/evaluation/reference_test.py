@@ -69,20 +69,20 @@ def test_a_second_evaluation_reads_no_images(extraction, tmp_path):
   assert _make(moved, extraction, tmp_path)[1]
 
 
-def test_a_card_lies_beside_the_arrays(extraction, tmp_path):
+def test_a_description_lies_beside_the_arrays(extraction, tmp_path):
   _make(_source(), extraction, tmp_path / 'new', num_images=40)
-  (arrays,), (card,) = (
+  (arrays,), (described,) = (
     list((tmp_path / 'new').glob(p)) for p in ('*.npz', '*.json')
   )
-  assert arrays.stem == card.stem
+  assert arrays.stem == described.stem
   assert len(list((tmp_path / 'new').iterdir())) == 2  # No unfinished file.
-  card = json.loads(card.read_text())
-  assert card == reference.card(_source(), EXTRACTOR, 40, 40)
-  assert card['data'] == 'shapes'
-  assert card['data_fingerprint'] == _source().fingerprint
-  assert card['num_real'] == card['kept'] == 40
-  assert card['extractor_digest'] == EXTRACTOR.digest
-  assert card['taps'] == {'pooled': 224}
+  described = json.loads(described.read_text())
+  assert described == reference.describe(_source(), EXTRACTOR, 40, 40)
+  assert described['data'] == 'shapes'
+  assert described['data_fingerprint'] == _source().fingerprint
+  assert described['num_real'] == described['kept'] == 40
+  assert described['extractor_digest'] == EXTRACTOR.digest
+  assert described['taps'] == {'pooled': 224}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def _record(step, fid, weights='ema', truncation=None, **changes):
     'versions': {'jax': '1'},
   }
   return {
-    'card': card | changes,
+    'protocol': card | changes,
     'scores': {'fid_random': fid, 'precision_random': 0.5},
     'per_class': {},
   }
@@ -52,7 +52,7 @@ def test_a_table_has_a_row_a_record_and_the_protocol_below():
 
 
 def test_a_table_of_sets_of_images_has_no_columns_of_models():
-  record = {'card': {'num_fake': 40}, 'scores': {'fid_random': 1.0}}
+  record = {'protocol': {'num_fake': 40}, 'scores': {'fid_random': 1.0}}
   assert tables.table([record]).splitlines()[:3] == [
     '| fid_random |',
     '| --- |',

@@ -44,9 +44,9 @@ def test_loads_a_state_dict(tmp_path, state):
   path = tmp_path / 'any-name.bin'
   fakes.write_torch_legacy(path, state)
   known = _known(path, weights.TORCH_FILE)
-  params, card = weights.load(path, known_files=known)
+  params, identity = weights.load(path, known_files=known)
   _equal(params, convert.from_state_dict(state))
-  assert card == weights.WeightsCard(
+  assert identity == weights.Identity(
     'inception-2015-12-05', known[0].sha256, partial=False
   )
 
@@ -84,22 +84,22 @@ def test_a_graph_is_read_once_and_then_from_its_converted_copy(
   path, cache = tmp_path / 'graph.pb', tmp_path / 'deep' / 'cache'
   _write_graph(path, state)
   known = _known(path, weights.GRAPH_FILE)
-  params, card = weights.load(path, cache, known_files=known)
+  params, identity = weights.load(path, cache, known_files=known)
   # Epsilon is float32 in the graph: 0.0010000000475, hence not bit-equal.
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8),
     params,
     convert.from_state_dict(fakes.without_gamma(state)),
   )
-  assert (card.sha256, card.partial) == (known[0].sha256, False)
+  assert (identity.sha256, identity.partial) == (known[0].sha256, False)
 
   def fail(path):
     raise AssertionError(f'{path} was read a second time')
 
   monkeypatch.setattr(graph_file, 'read_frozen_graph', fail)
-  again, card_again = weights.load(path, cache, known_files=known)
+  again, identity_again = weights.load(path, cache, known_files=known)
   _equal(again, params)
-  assert card_again == card
+  assert identity_again == identity
   (copy,) = cache.iterdir()  # and no temporary file
   copy.write_bytes(copy.read_bytes()[:1000])
   with pytest.raises(ValueError, match='damaged or truncated.*delete it'):
@@ -124,10 +124,10 @@ def test_a_graph_without_tensorflow_names_the_other_file(tmp_path, monkeypatch):
 
 def test_the_partial_file_loads_and_says_so(shared_data):
   path = shared_data / 'inception' / weights.PARTIAL_FILE.filename
-  params, card = weights.load(path)
+  params, identity = weights.load(path)
   assert len(params) == 76
-  assert card.partial and card.name == 'inception-2015-12-05-to-mixed_8'
-  assert card.sha256 == weights.PARTIAL_FILE.sha256
+  assert identity.partial and identity.name == 'inception-2015-12-05-to-mixed_8'
+  assert identity.sha256 == weights.PARTIAL_FILE.sha256
 
 
 def test_a_missing_file_names_the_key(tmp_path):

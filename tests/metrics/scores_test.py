@@ -1,4 +1,4 @@
-"""Tests of IS, KID, manifold scores and the common checks."""
+"""Tests of IS, KID, PRDC and the common checks."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def _features(n, dims=8, seed=0):
 
 METRICS = {
   'fid': frechet.frechet_distance_from_features,
-  'kid': lambda real, fake: kid.kernel_distance(real, fake, 2, 10),
-  'manifold': prdc.manifold_scores,
+  'kid': lambda real, fake: kid.kid(real, fake, 2, 10),
+  'prdc': prdc.prdc,
   'is': lambda _, fake: inception_score.inception_score(fake),
 }
 every_metric = pytest.mark.parametrize('metric', list(METRICS))
@@ -71,7 +71,7 @@ def test_every_metric_refuses_other_shapes(metric, shape):
     METRICS[metric](_features(20), np.zeros(shape))
 
 
-@pytest.mark.parametrize('metric', ['fid', 'kid', 'manifold'])
+@pytest.mark.parametrize('metric', ['fid', 'kid', 'prdc'])
 def test_two_sets_of_other_dimensions_are_refused(metric):
   with pytest.raises(ValueError, match='8 dimensions and fake features 4'):
     METRICS[metric](_features(20), _features(20, 4))
@@ -135,19 +135,19 @@ def test_mmd_equals_its_definition():
 @ignore_few
 def test_kid_is_unbiased_repeatable_and_follows_its_seed():
   real, fake = _features(400), _features(400, seed=1)
-  ours = kid.kernel_distance(real, fake, 50, 100)
-  assert ours == kid.kernel_distance(real, fake, 50, 100)
-  assert ours.mean != kid.kernel_distance(real, fake, 50, 100, 1).mean
+  ours = kid.kid(real, fake, 50, 100)
+  assert ours == kid.kid(real, fake, 50, 100)
+  assert ours.mean != kid.kid(real, fake, 50, 100, 1).mean
   # Equal distributions: zero within the error of one subset.
   assert abs(ours.mean) < ours.std
-  moved = kid.kernel_distance(real, fake + 1, 50, 100)
+  moved = kid.kid(real, fake + 1, 50, 100)
   assert moved.mean > 10 * ours.std
 
 
 @pytest.mark.parametrize('subsets, size', [(1, 21), (1, 1), (0, 10)])
 def test_kid_refuses_impossible_subsets(subsets, size):
   with pytest.raises(ValueError, match=f'{subsets} subsets of {size} cannot'):
-    kid.kernel_distance(_features(30), _features(20), subsets, size)
+    kid.kid(_features(30), _features(20), subsets, size)
 
 
 def _brute_force(real, fake, pr_k, dc_k):
@@ -172,12 +172,12 @@ def _brute_force(real, fake, pr_k, dc_k):
 
 @ignore_few
 @pytest.mark.parametrize('tiles', [(7, 11), (64, 256), (1024, 4096)])
-def test_manifold_scores_equal_brute_force_for_every_tiling(tiles, monkeypatch):
+def test_prdc_equal_brute_force_for_every_tiling(tiles, monkeypatch):
   monkeypatch.setattr(prdc, '_TILE_ROWS', tiles[0])
   monkeypatch.setattr(prdc, '_TILE_COLUMNS', tiles[1])
   real, fake = _features(90, 4), _features(70, 4, seed=1) * 1.3 + 50
   real = real + 50
-  ours = prdc.manifold_scores(real, fake, 3, 5)
+  ours = prdc.prdc(real, fake, 3, 5)
   assert ours[:4] == pytest.approx(_brute_force(real, fake, 3, 5), abs=1e-12)
   assert (
     0 < ours.precision < 1 and 0 < ours.recall < 1 and 0 < ours.coverage < 1
@@ -192,7 +192,7 @@ def test_exact_ties_follow_the_definitions():
   rng = np.random.default_rng(0)
   real = rng.normal(1e3, 1, (300, 64)).astype(np.float32)
   fake = real[rng.permutation(300)]
-  ours = prdc.manifold_scores(real, fake, 3, 5)
+  ours = prdc.prdc(real, fake, 3, 5)
   # `<` leaves the rim out: each ball holds its own centre and k - 1 others.
   assert ours.density == 1.0
   assert ours.precision == ours.recall == ours.coverage == 1.0
@@ -203,16 +203,16 @@ def test_duplicates_have_radius_zero_and_hold_only_themselves():
   # Every real four times: the third neighbour is a copy, at distance 0.
   base = _features(20, 4)
   real = np.repeat(base, 4, axis=0)
-  ours = prdc.manifold_scores(real, base + np.float32(1e-3), 3, 3)
+  ours = prdc.prdc(real, base + np.float32(1e-3), 3, 3)
   assert ours.precision == 0.0 and ours.coverage == 0.0
-  copies = prdc.manifold_scores(real, base, 3, 3)
+  copies = prdc.prdc(real, base, 3, 3)
   assert copies.precision == 1.0  # 0 <= 0
   assert copies.coverage == 0.0  # not 0 < 0
 
 
 @pytest.mark.parametrize('ks', [(0, 5), (3, 0), (20, 5), (3, 20)])
-def test_manifold_refuses_impossible_neighbours(ks):
+def test_prdc_refuses_impossible_neighbours(ks):
   with pytest.raises(
     ValueError, match=f'k of {ks[0]} and {ks[1]} .*use 1 to 19'
   ):
-    prdc.manifold_scores(_features(30), _features(20), *ks)
+    prdc.prdc(_features(30), _features(20), *ks)

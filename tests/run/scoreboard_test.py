@@ -56,7 +56,7 @@ class _Scored:
       'extractor': 'given',
     }
     scores = {self._metric: self._values[step], 'other': 1.0}
-    return [{'card': card | self._card, 'scores': scores, 'per_class': {}}]
+    return [{'protocol': card | self._card, 'scores': scores, 'per_class': {}}]
 
 
 def _evaluations(run, start, *args, **kwargs):
@@ -87,7 +87,7 @@ def test_a_state_is_scored_recorded_and_told(run):
   (record,) = _records(run)
   value = record['scores']['fid_random']
   assert scalars['eval/fid_random/ema_standing'] == value
-  assert record['card']['step'] == 3
+  assert record['protocol']['step'] == 3
   assert said[-1] == (
     f'step 3: fid_random {value:.4g} (ema_standing, 16 fakes against 32 real '
     'images, random-conv-seed-0)'
@@ -117,7 +117,7 @@ def test_the_best_is_kept_by_the_direction_of_the_metric(run, metric, best):
   for step in values:
     made.of_state(_at(state, step))
   assert _best(run) == [best]
-  assert [r['card']['step'] for r in _records(run)] == list(values)
+  assert [r['protocol']['step'] for r in _records(run)] == list(values)
 
 
 def test_the_best_can_be_restored(run):
@@ -150,7 +150,7 @@ def test_a_resumed_run_drops_what_came_later(run):
     made.of_state(_at(state, step))
   assert _best(run) == [30]
   made = _evaluations(run, 20, {30: 3.5, 40: 3.75})
-  assert [r['card']['step'] for r in _records(run)] == [10, 20]
+  assert [r['protocol']['step'] for r in _records(run)] == [10, 20]
   assert _best(run) == []
   # Step 10 was better, but its state is gone: the best of what is there.
   made.of_state(_at(state, 30))
@@ -185,7 +185,7 @@ def test_a_failure_is_recorded_and_made_good(run, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(evaluator_lib.Evaluator, 'of_state', fail)
     assert made.of_state(_at(state, 3)) == {}
-  error = {'card': {'step': 3}, 'error': 'ValueError: no features'}
+  error = {'protocol': {'step': 3}, 'error': 'ValueError: no features'}
   assert _records(run) == [error]
   assert made.has(3)
   assert said[-1] == 'step 3: the evaluation failed: ValueError: no features'
