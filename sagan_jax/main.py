@@ -19,7 +19,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
-from sagan_jax.run import experiment, loop, scoreboard
+from sagan_jax.config import schema
+from sagan_jax.run import experiment, loop, scoring
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config file, executed as Python.', lock_config=True
@@ -69,7 +70,13 @@ def main(argv):
     logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes.
   try:
     if _REAL.value or _FAKE.value:
-      scoreboard.evaluate_sources(_CONFIG.value, _REAL.value, _FAKE.value)
+      if not (_CONFIG.value and _REAL.value and _FAKE.value):
+        raise ValueError(
+          'two sets of images need --config (its eval section is the protocol), '
+          '--real and --fake'
+        )
+      c = schema.resolve(_CONFIG.value)
+      scoring.evaluate_sources(c, _REAL.value, _FAKE.value)
       return 0
     if _WORKDIR.value is None:
       raise ValueError('no directory was given; set --workdir')
@@ -80,7 +87,8 @@ def main(argv):
       trains=_MODE.value == 'train',
     )
     if _MODE.value == 'eval':
-      scoreboard.evaluate_checkpoints(run, _STEP.value)
+      step = 'all' if _STEP.value is None else _STEP.value
+      scoring.evaluate_checkpoints(run, step)
       return 0
     trainer = loop.Trainer(run)
   except (ValueError, FileNotFoundError) as e:

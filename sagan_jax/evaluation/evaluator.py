@@ -11,13 +11,11 @@ import time
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sagan_jax import __version__, errors, files, progress
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import extractors, features, reference
-from sagan_jax.inception import download, weights
 from sagan_jax.metrics import checks, scores
 
 
@@ -52,7 +50,7 @@ class Evaluator:
     self._say = say
     self._make_counter = counter
     self._mesh = sharding.local_mesh(mesh)
-    self.extractor = extractor or make_extractor(c)
+    self.extractor = extractor or extractors.make_extractor(c)
     self.metrics = scores.available(c.eval.metrics, self.extractor)
     if not self.metrics:
       raise errors.UserError(
@@ -277,27 +275,3 @@ def _check_finite(finite, described):
       f'bn_statistics={described["bn_statistics"]}: it has diverged; evaluate '
       'an earlier checkpoint with --step'
     )
-
-
-def make_extractor(c):
-  """The extractor that a config asks for.
-
-  Args:
-    c: a `Config`.
-
-  Returns:
-    An `extractors.Extractor`.
-
-  Raises:
-    UserError: if Inception weights are asked for and not to be had, or the file
-      is not what it should be.
-  """
-  e = c.eval
-  found = e.inception_path is not None or download.find(e.cache_dir) is not None
-  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
-    return extractors.random_conv_extractor()
-  path = download.find_or_download(e.inception_path, e.cache_dir)
-  params, identity = weights.load(path, download.local_cache(e.cache_dir))
-  return extractors.inception_extractor(
-    params, identity, dtype=jnp.dtype(e.dtype)
-  )

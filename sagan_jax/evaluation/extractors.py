@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sagan_jax.inception import download, resize, weights
 from sagan_jax.inception import network as inception
-from sagan_jax.inception import resize
 
 # Of the partial file: all that is known by mixed_8.
 PARTIAL_TAPS = ('64', '192', 'spatial', '768', '1280')
@@ -86,6 +86,28 @@ class Extractor:
     if self.published and tap == published_tap:
       return metric
     return f'{metric}_{self.suffixes[tap]}'
+
+
+def make_extractor(c):
+  """The extractor that a config asks for.
+
+  Args:
+    c: a `Config`.
+
+  Returns:
+    An `Extractor`.
+
+  Raises:
+    UserError: if Inception weights are asked for and not to be had, or the file
+      is not what it should be.
+  """
+  e = c.eval
+  found = e.inception_path is not None or download.find(e.cache_dir) is not None
+  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
+    return random_conv_extractor()
+  path = download.find_or_download(e.inception_path, e.cache_dir)
+  params, identity = weights.load(path, download.local_cache(e.cache_dir))
+  return inception_extractor(params, identity, dtype=jnp.dtype(e.dtype))
 
 
 def inception_extractor(params, identity, taps=None, dtype=jnp.float32):

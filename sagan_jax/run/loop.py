@@ -58,7 +58,7 @@ class Trainer:
     self._progress = log.Progress(c.num_steps, start, show=run.is_main)
     self._evaluations = None
     if c.eval.every_steps is not None:
-      self._evaluations = scoreboard.Evaluations(run, start, self._say)
+      self._evaluations = scoreboard.Scoreboard(run, start, self._say)
     self._clock = log.Clock()
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interrupted = False

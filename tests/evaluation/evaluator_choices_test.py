@@ -3,7 +3,7 @@
 import pytest
 
 from sagan_jax.config import schema as config_lib
-from sagan_jax.evaluation import evaluator as evaluator_lib
+from sagan_jax.evaluation import extractors
 from sagan_jax.inception import weights
 from tests.support import tiny
 
@@ -16,13 +16,13 @@ def _config(cache_dir, **changes):
 
 def test_auto_takes_inception_where_its_file_is(tmp_path):
   c = _config(tmp_path, eval__extractor='auto')
-  assert evaluator_lib.make_extractor(c).name == 'random-conv-seed-0'
+  assert extractors.make_extractor(c).name == 'random-conv-seed-0'
   (tmp_path / weights.PARTIAL_FILE.filename).write_bytes(b'cut')
   with pytest.raises(ValueError, match='is truncated: 3 of 39,603,038 bytes'):
-    evaluator_lib.make_extractor(c)
+    extractors.make_extractor(c)
   # Not where it is not wanted.
   c = _config(tmp_path, eval__extractor='random')
-  assert evaluator_lib.make_extractor(c).name == 'random-conv-seed-0'
+  assert extractors.make_extractor(c).name == 'random-conv-seed-0'
 
 
 def test_the_real_inception_is_found(shared_data, tmp_path):
@@ -33,7 +33,7 @@ def test_the_real_inception_is_found(shared_data, tmp_path):
     eval__inception_path=str(path),
     eval__dtype='bfloat16',
   )
-  found = evaluator_lib.make_extractor(c)
+  found = extractors.make_extractor(c)
   assert found.name == 'inception-2015-12-05-to-mixed_8'
   assert found.dtype == 'bfloat16'
   assert found.digest == weights.PARTIAL_FILE.sha256
@@ -46,7 +46,7 @@ def test_no_inception_and_no_network_is_told(tmp_path, monkeypatch):
 
   monkeypatch.setattr('urllib.request.urlopen', fail)
   with pytest.raises(FileNotFoundError) as e:
-    evaluator_lib.make_extractor(_config(tmp_path, eval__extractor='inception'))
+    extractors.make_extractor(_config(tmp_path, eval__extractor='inception'))
   text = str(e.value)
   assert 'no route to host' in text
   assert weights.TORCH_FILE.url in text
@@ -64,7 +64,7 @@ def test_a_wrong_weights_file_is_refused(tmp_path, name):
   c = _config(tmp_path, eval__inception_path=str(path), eval__extractor='auto')
   error = FileNotFoundError if name == 'none.pth' else ValueError
   with pytest.raises(error, match='--config.eval.inception_path') as e:
-    evaluator_lib.make_extractor(c)
+    extractors.make_extractor(c)
   assert str(path) in str(e.value)
 
 

@@ -1,0 +1,103 @@
+"""Scores what is already there: checkpoints of a run, or two sets of images."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from etils import epath
+
+from sagan_jax import data, errors, progress
+from sagan_jax.cluster import sharding
+from sagan_jax.evaluation import evaluator as evaluator_lib
+from sagan_jax.evaluation import tables
+from sagan_jax.run import checkpoint, log, scoreboard
+
+
+def evaluate_checkpoints(
+  run,
+  step: int | Literal['all', 'best'] = 'all',
+  say: Callable[[str], None] = print,
+  counter: Callable[..., Callable[[int], None]] = progress.counter,
+) -> None:
+  """Evaluates checkpoints of a run; their scores join those in its directory.
+
+  Args:
+    run: a `Run`.
+    step: of the checkpoint; 'all' of them, or the 'best' by the evaluations so
+      far.
+    say: called with lines of progress, and with the table of all scores.
+    counter: a factory of counters of images, like `progress.counter`.
+
+  Raises:
+    UserError: if there is no such checkpoint, or as `Scoreboard.score`.
+  """
+  steps, restore = _checkpoints(run, step)
+  board = scoreboard.Scoreboard(run, None, say, counter)
+  board.check()
+  writer = None
+  if run.is_main:
+    writer = log.Writer(
+      run.workdir, None, tensorboard=run.config.log.tensorboard, say=say
+    )
+  try:
+    for each in steps:
+      scalars = board.score(restore(each))
+      if writer:
+        writer.write(each, scalars)
+  finally:
+    if writer:
+      writer.close()
+  if run.is_main:
+    say(board.text())
+
+
+def evaluate_sources(
+  c,
+  real: str,
+  fake: str,
+  say: Callable[[str], None] = print,
+  counter: Callable[..., Callable[[int], None]] = progress.counter,
+) -> dict[str, Any]:
+  """Scores one set of images against another; no model is needed.
+
+  Args:
+    c: a `Config`; its image size and section `eval` count.
+    real: name of a data source.
+    fake: name of a data source.
+    say: called with lines of progress, and with the table.
+    counter: a factory of counters of images, like `progress.counter`.
+
+  Returns:
+    The record.
+
+  Raises:
+    UserError: if a source cannot be opened, or has too few images.
+  """
+  sources = [
+    data.make_source(name, image_size=c.image_size, split=c.dataset.split)
+    for name in (real, fake)
+  ]
+  mesh = sharding.make_mesh(c.num_devices)
+  evaluator = evaluator_lib.Evaluator(c, mesh, sources[0], say, counter)
+  evaluator.check(sources[1])
+  records = evaluator.of_source(sources[1])
+  say(tables.table(records))
+  return records[0]
+
+
+def _checkpoints(run, step) -> tuple[list[int], Callable[[int], Any]]:
+  """The steps to score, and what restores the state of one."""
+  if step == 'best':
+    best = checkpoint.Checkpointer(
+      run.workdir / 'best', keep_last=1, writes=False
+    )
+    steps = best.steps()
+    if not steps:
+      raise errors.UserError(
+        f'{epath.Path(run.workdir) / "best"} holds no checkpoint: no evaluation '
+        'has chosen one yet; set --step to a number, or to all'
+      )
+    return steps, lambda each: best.restore(run.restore(), each)
+  steps = run.checkpointer.steps() if step == 'all' else [step]
+  if not steps:
+    raise errors.UserError(f'{run.workdir} has no checkpoints; train first')
+  return steps, run.restore
