@@ -9,7 +9,7 @@ from absl import logging
 from sagan_jax import main
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import loop, scoreboard
+from sagan_jax.run import loop, scoring
 from tests.support import commands, tiny
 
 
@@ -43,10 +43,10 @@ def workdir(trained, tmp_path):
 def test_one_checkpoint_or_all_are_scored(workdir):
   said = []
   run = tiny.open_experiment(workdir)
-  scoreboard.evaluate_checkpoints(run, 4, said.append)
+  scoring.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
   assert record['protocol']['step'] == 4
-  scoreboard.evaluate_checkpoints(run, None, said.append)
+  scoring.evaluate_checkpoints(run, 'all', said.append)
   records = {r['protocol']['step']: r['scores'] for r in _records(workdir)}
   assert len(_records(workdir)) == 3 and sorted(records) == [2, 4, 6]
   assert records[4] == record['scores']
@@ -62,12 +62,12 @@ def test_one_checkpoint_or_all_are_scored(workdir):
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
   match = r'has no checkpoint of step 3, only of \[2, 4, 6\]; set --step'
   with pytest.raises(ValueError, match=match):
-    scoreboard.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
+    scoring.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
 
 
 def test_a_run_without_checkpoints_is_refused(tmp_path):
   with pytest.raises(ValueError, match='has no checkpoints; train first'):
-    scoreboard.evaluate_checkpoints(tiny.open_experiment(tmp_path))
+    scoring.evaluate_checkpoints(tiny.open_experiment(tmp_path))
 
 
 def _main(monkeypatch, **values):
@@ -135,17 +135,17 @@ def _config(tmp_path, **changes):
 def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
   c = _config(tmp_path)
-  record = scoreboard.evaluate_sources(c, *prepared, said.append)
+  record = scoring.evaluate_sources(c, *prepared, said.append)
   assert record['protocol']['num_real'] == 60
   assert record['protocol']['num_fake'] == 40
   assert record['protocol']['data'] == prepared[0]
   assert record['protocol']['fake_data'] == prepared[1]
   assert '| fid_random |' in said[-1]
   found = record['scores']['fid_random']
-  again = scoreboard.evaluate_sources(c, *prepared, said.append)
+  again = scoring.evaluate_sources(c, *prepared, said.append)
   assert again['scores']['fid_random'] == found
   assert 'real images: 60 from the cache' in said
-  same = scoreboard.evaluate_sources(c, prepared[0], prepared[0], said.append)
+  same = scoring.evaluate_sources(c, prepared[0], prepared[0], said.append)
   assert abs(same['scores']['fid_random']) < 1e-6 < found
   with pytest.raises(ValueError, match='fake_data: .* and '):
     protocol.check_same(record['protocol'], same['protocol'])

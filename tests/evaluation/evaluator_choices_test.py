@@ -2,6 +2,7 @@
 
 import pytest
 
+from sagan_jax import errors
 from sagan_jax.config import schema as config_lib
 from sagan_jax.evaluation import extractors
 from sagan_jax.inception import weights
@@ -18,7 +19,9 @@ def test_auto_takes_inception_where_its_file_is(tmp_path):
   c = _config(tmp_path, eval__extractor='auto')
   assert extractors.make_extractor(c).name == 'random-conv-seed-0'
   (tmp_path / weights.PARTIAL_FILE.filename).write_bytes(b'cut')
-  with pytest.raises(ValueError, match='is truncated: 3 of 39,603,038 bytes'):
+  with pytest.raises(
+    errors.UserError, match='is truncated: 3 of 39,603,038 bytes'
+  ):
     extractors.make_extractor(c)
   # Not where it is not wanted.
   c = _config(tmp_path, eval__extractor='random')
@@ -45,7 +48,7 @@ def test_no_inception_and_no_network_is_told(tmp_path, monkeypatch):
     raise OSError('no route to host')
 
   monkeypatch.setattr('urllib.request.urlopen', fail)
-  with pytest.raises(FileNotFoundError) as e:
+  with pytest.raises(errors.UserError) as e:
     extractors.make_extractor(_config(tmp_path, eval__extractor='inception'))
   text = str(e.value)
   assert 'no route to host' in text
@@ -62,8 +65,9 @@ def test_a_wrong_weights_file_is_refused(tmp_path, name):
   elif name == 'empty':
     path.touch()
   c = _config(tmp_path, eval__inception_path=str(path), eval__extractor='auto')
-  error = FileNotFoundError if name == 'none.pth' else ValueError
-  with pytest.raises(error, match='--config.eval.inception_path') as e:
+  with pytest.raises(
+    errors.UserError, match='--config.eval.inception_path'
+  ) as e:
     extractors.make_extractor(c)
   assert str(path) in str(e.value)
 

@@ -52,7 +52,11 @@ def _config(cache, **changes):
 def _evaluator(run, cache, say=lambda _: None, extractor=None, **changes):
   opened, _ = run
   return evaluator_lib.Evaluator(
-    _config(cache, **changes), opened.mesh, opened.source, say, extractor
+    _config(cache, **changes),
+    opened.mesh,
+    opened.source,
+    say,
+    extractor=extractor,
   )
 
 
@@ -113,14 +117,14 @@ def test_averaged_weights_have_the_moments_that_were_averaged(run, cache):
   assert before[1] != after[1]
 
 
-def test_a_card_says_all_that_moves_the_number(run, cache):
+def test_a_protocol_says_all_that_moves_the_number(run, cache):
   (record,) = _evaluate(run, cache)
   opened, _ = run
-  card = record['protocol']
-  versions = card.pop('versions')
+  made_by = record['protocol']
+  versions = made_by.pop('versions')
   assert set(versions) == {'sagan_jax', 'jax', 'flax', 'numpy', 'python'}
   assert versions['jax'] == jax.__version__
-  assert card == {
+  assert made_by == {
     'extractor': 'random-conv-seed-0',
     'extractor_digest': extractors.random_conv_extractor().digest,
     'extractor_dtype': 'float32',
