@@ -51,7 +51,7 @@ class Writer:
     self._rows = kind(path, start_step, say)
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
-    """Writes one row {'step': step, **scalars}.
+    """Writes one row {'step': step, **scalars}, then the event files.
 
     Raises:
       UserError: if it cannot be written: a full disk.

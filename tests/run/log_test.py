@@ -288,13 +288,16 @@ def test_packages_that_do_not_work_are_told(tmp_path, monkeypatch):
   write(tmp_path, 0, [1, 2], tensorboard='auto', say=said.append)
   text = 'the packages for TensorBoard cannot be imported (no libfoo)'
   assert said == [f'{text}: no event files']
+  writer = log.Writer(tmp_path, 0, tensorboard=True, say=said.append)
   with pytest.raises(errors.UserError, match=r'\(no libfoo\); pip install'):
-    write(tmp_path, 0, [1], tensorboard=True)
+    writer.write(1, {'x': 1.0})
+  writer.close()
 
 
 def test_event_files_that_cannot_be_written_are_told(tmp_path, monkeypatch):
   class Full:
     def write_scalars(self, step, scalars):
+      del step, scalars
       raise ArithmeticError('disk full')
 
     write_images = write_scalars
@@ -397,16 +400,14 @@ def test_nothing_is_cut_at_80_columns(monkeypatch):
   terminal = io.StringIO()
   terminal.isatty = lambda: True
   monkeypatch.setattr(sys, 'stderr', terminal)
-  # tqdm leaves the last column free.
-  monkeypatch.setenv('COLUMNS', '80')
-  monkeypatch.setenv('LINES', '24')
   bar = log.Progress(1_000_000, 999_998)
+  bar._bar.dynamic_ncols, bar._bar.ncols = None, 80
   bar.step()
   row = ROW | {'train/d_loss': 123.4567, 'train/g_loss': -123.4567}
   bar.report(999_999, row, {'data': 0.5})
   line = terminal.getvalue().split('\r')[-1]
   bar.close()
-  assert len(line) == 79
+  assert len(line) == 80
   assert line.startswith('999999/1000000 |')
   assert line.endswith(', D 123.457 G -123.457')
   assert re.search(r'[\d.]+(step/s|s/step) ETA [\d:]+, D', line)
