@@ -6,10 +6,11 @@ import types
 import pytest
 from absl import logging
 
-from sagan_jax import main
+from sagan_jax import errors, main
+from sagan_jax.config import schema as config_lib
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import loop, scoring
+from sagan_jax.run import loop, scoreboard, scoring
 from tests.support import commands, tiny
 
 
@@ -56,7 +57,7 @@ def test_one_checkpoint_or_all_are_scored(workdir):
   rows = [row for row in commands.rows(workdir) if 'perf/eval_secs' in row]
   assert [row['step'] for row in rows] == [4, 2, 4, 6]
   assert (workdir / 'scores' / 'fid_random.png').exists()
-  assert not list((workdir / 'best').iterdir())
+  assert not (workdir / 'best').exists()
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
@@ -65,8 +66,31 @@ def test_a_checkpoint_that_is_not_there_is_refused(workdir):
     scoring.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
 
 
+def test_the_best_checkpoint_is_scored(workdir):
+  run = tiny.open_experiment(workdir)
+  with pytest.raises(errors.UserError, match='best holds no checkpoint: no '):
+    scoring.evaluate_checkpoints(run, 'best')
+  assert not (workdir / 'best').exists()
+  made = scoreboard.Scoreboard(run, 6, lambda _: None)
+  made.of_state(run.restore(4))
+  made.close()
+  (during,) = _records(workdir)
+  scoring.evaluate_checkpoints(run, 'best', lambda _: None)
+  (record,) = _records(workdir)
+  assert record['protocol']['step'] == 4
+  assert record['scores'] == during['scores'] and record['secs']
+
+
+def test_too_few_images_are_refused_before_a_checkpoint_is_read(workdir):
+  run = tiny.open_experiment(workdir, eval__num_fakes=1)
+  run.restore = None
+  with pytest.raises(errors.UserError, match='fid needs at least 2'):
+    scoring.evaluate_checkpoints(run)
+  assert _records(workdir) == []
+
+
 def test_a_run_without_checkpoints_is_refused(tmp_path):
-  with pytest.raises(ValueError, match='has no checkpoints; train first'):
+  with pytest.raises(errors.UserError, match='has no checkpoints; train first'):
     scoring.evaluate_checkpoints(tiny.open_experiment(tmp_path))
 
 
@@ -135,6 +159,7 @@ def _config(tmp_path, **changes):
 def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
   c = _config(tmp_path)
+  c = config_lib.resolve(c)
   record = scoring.evaluate_sources(c, *prepared, said.append)
   assert record['protocol']['num_real'] == 60
   assert record['protocol']['num_fake'] == 40

@@ -1,6 +1,7 @@
 """Scores what is already there: checkpoints of a run, or two sets of images."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from etils import epath
@@ -30,22 +31,20 @@ def evaluate_checkpoints(
   Raises:
     UserError: if there is no such checkpoint, or as `Scoreboard.score`.
   """
-  steps, restore = _checkpoints(run, step)
-  board = scoreboard.Scoreboard(run, None, say, counter)
-  board.check()
-  writer = None
-  if run.is_main:
-    writer = log.Writer(
-      run.workdir, None, tensorboard=run.config.log.tensorboard, say=say
-    )
-  try:
+  with contextlib.ExitStack() as stack:
+    steps, restore = stack.enter_context(_checkpoints(run, step))
+    board = scoreboard.Scoreboard(run, None, say, counter)
+    board.check()
+    writer = None
+    if run.is_main:
+      writer = log.Writer(
+        run.workdir, None, tensorboard=run.config.log.tensorboard, say=say
+      )
+      stack.callback(writer.close)
     for each in steps:
       scalars = board.score(restore(each))
       if writer:
         writer.write(each, scalars)
-  finally:
-    if writer:
-      writer.close()
   if run.is_main:
     say(board.text())
 
@@ -84,20 +83,21 @@ def evaluate_sources(
   return records[0]
 
 
-def _checkpoints(run, step) -> tuple[list[int], Callable[[int], Any]]:
-  """The steps to score, and what restores the state of one."""
+@contextlib.contextmanager
+def _checkpoints(run, step) -> Iterator[tuple[list[int], Callable]]:
+  """Yields the steps to score, and what restores the state of one."""
   if step == 'best':
-    best = checkpoint.Checkpointer(
-      run.workdir / 'best', keep_last=1, writes=False
-    )
-    steps = best.steps()
-    if not steps:
+    path = epath.Path(run.workdir) / 'best'
+    if not path.exists():  # Opening it would make it.
       raise errors.UserError(
-        f'{epath.Path(run.workdir) / "best"} holds no checkpoint: no evaluation '
-        'has chosen one yet; set --step to a number, or to all'
+        f'{path} holds no checkpoint: no evaluation has chosen one yet; set '
+        '--step to a number, or to all'
       )
-    return steps, lambda each: best.restore(run.restore(), each)
+    best = checkpoint.Checkpointer(path, keep_last=1, writes=False)
+    with contextlib.closing(best):
+      yield best.steps(), lambda each: best.restore(run.restore(), each)
+    return
   steps = run.checkpointer.steps() if step == 'all' else [step]
   if not steps:
     raise errors.UserError(f'{run.workdir} has no checkpoints; train first')
-  return steps, run.restore
+  yield steps, run.restore

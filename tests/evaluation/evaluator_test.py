@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from sagan_jax import data
+from sagan_jax import data, errors
 from sagan_jax.cluster import sharding
 from sagan_jax.config import schema as config_lib
 from sagan_jax.evaluation import evaluator as evaluator_lib
@@ -286,16 +286,67 @@ def test_features_that_are_not_finite_are_refused(run, cache):
 
 def test_metrics_that_an_extractor_cannot_give_are_left_out(run, cache):
   changes = {'eval__metrics': ('is', 'fid', 'sfid')}
-  assert _evaluator(run, cache, **changes).metrics == ('fid',)
+  said = []
+  assert _evaluator(run, cache, said.append, **changes).metrics == ('fid',)
+  assert said == [
+    'extractor random-conv-seed-0 does not give is, sfid: left out'
+  ]
   match = r"gives none of the metrics \('is',\); set --config.eval.metrics"
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     _evaluator(run, cache, eval__metrics=('is',))
 
 
 def test_more_real_images_than_there_are_are_refused(run, cache):
   match = '61 real images were asked for, shapes has 60'
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     _evaluate(run, cache, eval__num_reals=61)
+  with pytest.raises(errors.UserError, match=match):
+    _evaluator(run, cache, eval__num_reals=61).check()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'text'),
+  [
+    ({'num_fakes': 1}, 'fid needs at least 2'),
+    ({'num_fakes': 5, 'metrics': ('prdc',)}, 'prdc needs at least 6'),
+    (
+      {'num_fakes': 19, 'metrics': ('intra_fid',)},
+      'intra_fid needs at least 20',
+    ),
+    ({'num_reals': 1}, '1 real images were asked for'),
+  ],
+)
+def test_too_few_images_are_refused_beforehand(run, cache, changes, text):
+  changes = {f'eval__{key}': value for key, value in changes.items()}
+  with pytest.raises(errors.UserError, match=text):
+    _evaluator(run, cache, **changes).check()
+
+
+def test_classes_as_in_the_data_may_be_empty(run, cache):
+  _evaluator(
+    run,
+    cache,
+    eval__num_fakes=19,
+    eval__labels='data',
+    eval__metrics=('intra_fid',),
+  ).check()
+
+
+def test_the_best_is_chosen_by_a_score_that_there_is(run, cache):
+  evaluator = _evaluator(run, cache, eval__best_metric='fid')
+  evaluator.check()  # It need not be, where nothing is chosen.
+  match = r"no metric 'fid' among \['fid_random'\]; set --config.eval.best_met"
+  with pytest.raises(errors.UserError, match=match):
+    evaluator.check(best=True)
+  _evaluator(run, cache).check(best=True)
+
+
+def test_a_set_of_too_few_images_is_refused(run, cache):
+  few = data.make_source('shapes', image_size=32, num_examples=5)
+  evaluator = _evaluator(run, cache, eval__metrics=('fid', 'prdc'))
+  with pytest.raises(errors.UserError, match='prdc needs at least 6'):
+    evaluator.check(few)
+  evaluator.check(run[0].source)
 
 
 def test_images_are_scored_without_a_model(run, cache):

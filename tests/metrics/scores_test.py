@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from sagan_jax import errors
+from sagan_jax.evaluation import extractors
+from sagan_jax.evaluation import features as feature_sets
 from sagan_jax.metrics import (
   checks,
   frechet,
@@ -10,6 +13,7 @@ from sagan_jax.metrics import (
   kid,
   moments,
   prdc,
+  scores,
 )
 
 ignore_few = pytest.mark.filterwarnings(
@@ -216,3 +220,86 @@ def test_prdc_refuses_impossible_neighbours(ks):
     ValueError, match=f'k of {ks[0]} and {ks[1]} .*use 1 to 19'
   ):
     prdc.prdc(_features(30), _features(20), *ks)
+
+
+@pytest.mark.parametrize(
+  ('metric', 'counts', 'text'),
+  [
+    (
+      'fid',
+      (1, 5, 1),
+      r'fid needs at least 2 \(--config.eval.num_reals gives 1',
+    ),
+    (
+      'fid',
+      (5, 1, 1),
+      r'fid needs at least 2 \(--config.eval.num_fakes gives 1',
+    ),
+    (
+      'is',
+      (2, 9, 1),
+      r'is needs at least 10 \(--config.eval.num_fakes gives 9',
+    ),
+    ('prdc', (5, 9, 1), r'prdc needs at least 6 \(--config.eval.num_reals'),
+    ('kid', (5, 1, 1), r'kid needs at least 2 \(--config.eval.num_fakes'),
+    ('intra_fid', (20, 19, 10), r'gives 19, 2 per class\); raise the number'),
+  ],
+)
+def test_too_few_images_are_refused(metric, counts, text):
+  with pytest.raises(errors.UserError, match=text):
+    scores.check_counts((metric,), *counts)
+  enough = (20, 20, 10) if metric == 'intra_fid' else (10, 10, 1)
+  scores.check_counts((metric,), *enough)
+
+
+def test_the_least_number_is_enough_and_one_less_is_not():
+  extractor = extractors.random_conv_extractor()
+  for name in scores.available(scores.METRICS, extractor):
+    metric = scores.REGISTRY[name]
+    least = max(metric.min_real, metric.min_fake)
+
+    def compute(n, name=name):
+      sets = [
+        feature_sets.FeatureSet(
+          n, {}, {'pooled': _features(n, seed=seed)}, np.zeros(n, np.int32)
+        )
+        for seed in (0, 1)
+      ]
+      return scores.compute((name,), extractor, *sets).values
+
+    assert np.isfinite(list(compute(least).values())).all()
+    with pytest.raises(ValueError, match='.'):
+      compute(least - 1)
+
+
+def test_all_that_is_too_few_is_listed():
+  with pytest.raises(errors.UserError, match='fid needs .*; prdc needs') as e:
+    scores.check_counts(('fid', 'prdc'), 9, 1, 1)
+  assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('name', 'ascending'),
+  [
+    ('fid', False),
+    ('fid_random', False),
+    ('intra_fid', False),
+    ('kid_768', False),
+    ('sfid', False),
+    ('is', True),
+    ('is_1split', True),
+    ('precision', True),
+    ('coverage_random', True),
+  ],
+)
+def test_the_better_score_is_known_by_its_name(name, ascending):
+  assert scores.is_better(name, 2.0, 1.0) == ascending
+  assert scores.is_better(name, 1.0, 2.0) != ascending
+  assert not scores.is_better(name, 1.0, 1.0)
+
+
+def test_a_reference_of_some_rows_is_not_enough_for_classes():
+  real = feature_sets.FeatureSet(9, {}, {'pooled': _features(5)}, np.zeros(5))
+  extractor = extractors.random_conv_extractor()
+  with pytest.raises(ValueError, match='features of all 9 real images, 5 are'):
+    scores.compute(('intra_fid',), extractor, real, real)
