@@ -102,7 +102,10 @@ class Board:
 
 def _open(directory) -> tuple[Any, type[Exception]]:
   """Returns a writer, and what it raises when it cannot write."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # No banners.
+  # No banners; of oneDNN's not even the level silences it, and it has no part
+  # in writing numbers.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
   import tensorflow as tf
   from clu import metric_writers
 

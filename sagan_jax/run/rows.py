@@ -16,7 +16,8 @@ from sagan_jax import errors, files
 # `flush` is called, as it is with each checkpoint.
 _REMOTE_SECS = 30.0
 
-_START = re.compile(rb'\{"step": (\d+)[,}]')
+# A whole row, found without parsing: a long run has a million.
+_ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 
 
 class LocalRows:
@@ -80,7 +81,8 @@ class RemoteRows:
     if path.exists():
       with _reading(path):
         content = io.BytesIO(path.read_bytes())
-      self._rows += _kept(content, path, start_step, say)
+      scanned = _scan(content, path, start_step, say)
+      self._rows += [row for row, keep in scanned if keep]
     self._changed = True
     self.flush()
 
@@ -125,26 +127,35 @@ def _is_whole(path):
 
 
 def _drop_after(path, start_step, say):
-  """Rewrites a file without the rows to drop, if there are any."""
+  """Cuts a file after the last row to keep, and rows to drop out of it."""
+  position = kept = end = 0  # Bytes: read, to keep, kept without a gap.
   with _reading(path), open(path, 'rb') as file:
-    size = sum(len(row) for row in _kept(file, path, start_step, say))
-    if size == file.tell():
+    for row, keep in _scan(file, path, start_step, say):
+      position += len(row)
+      if keep:
+        kept += len(row)
+      if kept == position:
+        end = kept
+    size = file.tell()
+  if kept == size:
+    return
+  with files.writing(path):
+    if kept == end:
+      os.truncate(path, end)
       return
-  with (
-    files.writing(path),
-    open(path, 'rb') as file,
-    files.replacing(path) as target,
-  ):
-    target.writelines(_kept(file, path, start_step, lambda _: None))
+    with open(path, 'rb') as file, files.replacing(path) as target:
+      for row, keep in _scan(file, path, start_step, lambda _: None):
+        if keep:
+          target.write(row)
 
 
-def _kept(
+def _scan(
   lines: Iterable[bytes],
   path: epath.Path,
   start_step: int | None,
   say: Callable[[str], None],
-) -> Iterator[bytes]:
-  """Yields the rows up to a step."""
+) -> Iterator[tuple[bytes, bool]]:
+  """Yields rows, and whether each is of a step up to `start_step`."""
   limit = math.inf if start_step is None else start_step
   for number, line in enumerate(lines, 1):
     if not line.endswith(b'\n'):  # Of a process that was killed.
@@ -156,17 +167,14 @@ def _kept(
         f'{path}:{number} is damaged: it is no row of a log; mend or delete '
         'the line'
       )
-    if step <= limit:
-      yield line
+    yield line, step <= limit
 
 
 def _step(line: bytes) -> int | None:
   """The step of a row, or None if it is damaged."""
-  start = _START.match(line)
-  # Without parsing, where a row looks whole: a long run has a million.
-  if start and line.endswith(b'}\n') and line.count(b'{') == 1:
-    if b'\0' not in line:
-      return int(start[1])
+  row = _ROW.fullmatch(line)
+  if row:
+    return int(row[1])
   try:
     step = json.loads(line)['step']
   except (ValueError, KeyError, TypeError):
