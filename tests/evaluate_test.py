@@ -1,16 +1,13 @@
 """The commands that score checkpoints, and sets of images."""
 
 import shutil
-import types
 
 import pytest
-from absl import logging
 
-from sagan_jax import errors, main
-from sagan_jax.config import schema as config_lib
+from sagan_jax import errors, evaluate
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import loop, scoreboard, scoring
+from sagan_jax.run import command, loop, scoreboard, scoring
 from tests.support import commands, compilation, tiny
 
 
@@ -92,19 +89,11 @@ def test_a_run_without_checkpoints_is_refused(tmp_path):
     scoring.evaluate_checkpoints(tiny.opened(tmp_path))
 
 
-def _main(monkeypatch, **values):
-  """Runs the command in this process; returns (exit code, error text)."""
-  flags = {'config': None, 'mode': 'eval', 'workdir': None, 'step': None}
-  flags |= {'real': None, 'fake': None, 'allow_changes': []}
-  for name, value in (flags | values).items():
-    flag = types.SimpleNamespace(value=value)
-    monkeypatch.setattr(main, f'_{name.upper()}', flag)
-  errors = []
-  monkeypatch.setattr(
-    logging, 'error', lambda text, *args: errors.append(text % args)
-  )
-  monkeypatch.setattr(logging, 'set_verbosity', lambda _: None)
-  return main.main(['main']), ''.join(errors)
+def _main(capsys, *flags, **changes):
+  """Runs the command; returns (exit code, stdout, stderr)."""
+  changes = [f'--config.{k.replace("__", ".")}={v}' for k, v in changes.items()]
+  code = command.exit_code(evaluate.main, [*flags, *changes])
+  return code, *capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -115,26 +104,44 @@ def _main(monkeypatch, **values):
     (b'', 'set --config.eval.inception_path'),
   ],
 )
-def test_a_bad_weights_file_ends_the_command(
-  workdir, monkeypatch, content, message
-):
+def test_a_bad_weights_file_ends_the_command(workdir, capsys, content, message):
   path = workdir / 'weights.pth'
   if content is not None:
     path.write_bytes(content)
-  c = tiny.config(eval__inception_path=str(path), eval__extractor='inception')
-  code, error = _main(monkeypatch, config=c, workdir=str(workdir))
+  code, _, error = _main(
+    capsys,
+    f'--workdir={workdir}',
+    eval__inception_path=path,
+    eval__extractor='inception',
+  )
   assert code == 2
   assert message in error and str(path) in error
+  assert error.count('\n') == 1
   assert _records(workdir) == []
 
 
-def test_a_metric_that_is_not_made_does_not_hinder_the_command(
-  workdir, monkeypatch
-):
-  cache_dir = str(workdir / 'cache')
-  c = tiny.config(eval__best_metric='recall', eval__cache_dir=cache_dir)
-  assert _main(monkeypatch, config=c, workdir=str(workdir), step=2)[0] == 0
+def test_a_metric_that_is_not_made_does_not_hinder_the_command(workdir, capsys):
+  flags = (f'--workdir={workdir}', '--step=2')
+  assert _main(capsys, *flags, eval__best_metric='recall')[0] == 0
   assert [r['protocol']['step'] for r in _records(workdir)] == [2]
+
+
+@pytest.mark.parametrize(
+  'flags, message',
+  [
+    ([], 'give either --workdir, to score checkpoints of a run, or --config'),
+    (['--workdir=x', '--real=shapes'], 'give either --workdir'),
+    (['--step=2'], 'give --workdir without --config'),
+    (['--workdir=x', '--config=imagenet'], 'a run is scored by its own config'),
+    (['--workdir=x', '--step=late'], "'late' is no step, best or all"),
+    (['--workdir=/none'], 'there is no run in /none'),
+    (['--wrkdir=x'], 'unknown flag --wrkdir; did you mean --workdir'),
+  ],
+)
+def test_flags_that_do_not_go_together_are_refused(capsys, flags, message):
+  code, _, error = _main(capsys, *flags)
+  assert code == 2
+  assert message in error
 
 
 @pytest.fixture(scope='module')
@@ -157,7 +164,6 @@ def _config(tmp_path, **changes):
 def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
   c = _config(tmp_path)
-  c = config_lib.resolve(c)
   record = scoring.evaluate_sources(c, *prepared, said.append)
   assert record['protocol']['num_real'] == 60
   assert record['protocol']['num_fake'] == 40
@@ -174,41 +180,45 @@ def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
     protocol.check_same(record['protocol'], same['protocol'])
 
 
-def test_the_command_scores_two_sets(prepared, tmp_path, monkeypatch, capsys):
+def _source_flags(tmp_path, **changes):
+  changes = {
+    'eval.num_fakes': 100,
+    'eval.num_reals': None,
+    'eval.cache_dir': tmp_path / 'cache',
+  } | changes
+  return [
+    '--config=quickstart',
+    *(f'--config.{k}={v}' for k, v in (tiny.CHANGES | changes).items()),
+  ]
+
+
+def test_the_command_scores_two_sets(prepared, tmp_path, capsys):
   real, fake = prepared
-  c = _config(tmp_path)
-  assert _main(monkeypatch, config=c, real=real, fake=fake) == (0, '')
-  assert '| fid_random |' in capsys.readouterr().out
+  flags = _source_flags(tmp_path)
+  code, text, error = _main(capsys, *flags, f'--real={real}', f'--fake={fake}')
+  assert (code, error) == (0, '')
+  assert '| fid_random |' in text
 
 
 @pytest.mark.parametrize('left_out', ['config', 'real', 'fake'])
-def test_two_sets_need_their_names_and_a_protocol(
-  prepared, tmp_path, monkeypatch, left_out
-):
-  flags = {'config': _config(tmp_path), 'real': prepared[0]}
-  flags |= {'fake': prepared[1]}
-  code, error = _main(monkeypatch, **flags | {left_out: None})
+def test_two_sets_need_their_names_and_a_protocol(prepared, capsys, left_out):
+  flags = {'config': 'quickstart', 'real': prepared[0], 'fake': prepared[1]}
+  del flags[left_out]
+  code, _, error = _main(capsys, *(f'--{k}={v}' for k, v in flags.items()))
   assert code == 2
-  assert error.startswith('two sets of images need --config')
+  assert error.startswith('error: two sets of images need --config')
 
 
-def test_a_folder_without_images_ends_the_command(
-  prepared, tmp_path, monkeypatch
-):
+def test_a_folder_without_images_ends_the_command(prepared, tmp_path, capsys):
   (tmp_path / 'folder' / 'some_class').mkdir(parents=True)
-  code, error = _main(
-    monkeypatch,
-    config=_config(tmp_path),
-    real=prepared[0],
-    fake=f'folder:{tmp_path / "folder"}',
-  )
+  flags = [f'--real={prepared[0]}', f'--fake=folder:{tmp_path / "folder"}']
+  code, _, error = _main(capsys, *_source_flags(tmp_path), *flags)
   assert code == 2
   assert str(tmp_path / 'folder' / 'some_class') in error
 
 
-def test_images_of_another_size_end_the_command(
-  prepared, tmp_path, monkeypatch
-):
-  c = _config(tmp_path, image_size=64)
-  code, error = _main(monkeypatch, config=c, real=prepared[0], fake=prepared[1])
+def test_images_of_another_size_end_the_command(prepared, tmp_path, capsys):
+  flags = [f'--real={prepared[0]}', f'--fake={prepared[1]}']
+  changes = {'image_size': 64}
+  code, _, error = _main(capsys, *_source_flags(tmp_path, **changes), *flags)
   assert code == 2 and '--config.image_size' in error
