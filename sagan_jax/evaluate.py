@@ -29,12 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   Raises:
     UserError: if what is asked for cannot be scored.
   """
-  parser = argparse.ArgumentParser(
-    prog='python -m sagan_jax.evaluate',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command_line.make_parser('evaluate', __doc__)
   parser.add_argument('--workdir', help='directory of the run')
   parser.add_argument(
     '--step',
@@ -59,7 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _step(text):
-  return text if text in ('all', 'best') else int(text)
+  if text in ('all', 'best'):
+    return text
+  if not text.isdecimal():
+    raise argparse.ArgumentTypeError(f'{text!r} is no step, best or all')
+  return int(text)
 
 
 def _evaluate_run(args):
@@ -69,10 +68,10 @@ def _evaluate_run(args):
       '--config.key=value changes single keys'
     )
   # Not at import: --help waits for nothing.
-  from sagan_jax.run import run as run_lib
   from sagan_jax.run import scoring
+  from sagan_jax.run.run import Run
 
-  run = run_lib.Run.open(args.workdir, overrides=args.overrides)
+  run = Run.open(args.workdir, args.overrides)
   scoring.evaluate_checkpoints(run, 'all' if args.step is None else args.step)
 
 

@@ -11,12 +11,12 @@ from sagan_jax.config import schema as config_lib
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
 from sagan_jax.run import loop, scoreboard, scoring
-from tests.support import commands, tiny
+from tests.support import commands, compilation, tiny
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
@@ -28,10 +28,8 @@ def _records(workdir):
 def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
-  with tiny.small_networks(), tiny.cheap_compilation():
-    loop.Trainer(
-      tiny.open_experiment(workdir, checkpoint__every_steps=2)
-    ).train()
+  with tiny.small_networks(), compilation.cheap_compilation():
+    loop.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
   return workdir
 
 
@@ -43,7 +41,7 @@ def workdir(trained, tmp_path):
 
 def test_one_checkpoint_or_all_are_scored(workdir):
   said = []
-  run = tiny.open_experiment(workdir)
+  run = tiny.opened(workdir)
   scoring.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
   assert record['protocol']['step'] == 4
@@ -63,11 +61,11 @@ def test_one_checkpoint_or_all_are_scored(workdir):
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
   match = r'has no checkpoint of step 3, only of \[2, 4, 6\]; set --step'
   with pytest.raises(ValueError, match=match):
-    scoring.evaluate_checkpoints(tiny.open_experiment(workdir), 3)
+    scoring.evaluate_checkpoints(tiny.opened(workdir), 3)
 
 
 def test_the_best_checkpoint_is_scored(workdir):
-  run = tiny.open_experiment(workdir)
+  run = tiny.opened(workdir)
   with pytest.raises(errors.UserError, match='best holds no checkpoint: no '):
     scoring.evaluate_checkpoints(run, 'best')
   assert not (workdir / 'best').exists()
@@ -82,7 +80,7 @@ def test_the_best_checkpoint_is_scored(workdir):
 
 
 def test_too_few_images_are_refused_before_a_checkpoint_is_read(workdir):
-  run = tiny.open_experiment(workdir, eval__num_fakes=1)
+  run = tiny.opened(workdir, eval__num_fakes=1)
   run.restore = None
   with pytest.raises(errors.UserError, match='fid needs at least 2'):
     scoring.evaluate_checkpoints(run)
@@ -91,7 +89,7 @@ def test_too_few_images_are_refused_before_a_checkpoint_is_read(workdir):
 
 def test_a_run_without_checkpoints_is_refused(tmp_path):
   with pytest.raises(errors.UserError, match='has no checkpoints; train first'):
-    scoring.evaluate_checkpoints(tiny.open_experiment(tmp_path))
+    scoring.evaluate_checkpoints(tiny.opened(tmp_path))
 
 
 def _main(monkeypatch, **values):

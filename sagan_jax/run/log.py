@@ -97,6 +97,10 @@ class Clock:
   """Where the time goes: seconds in named sections, against all seconds."""
 
   def __init__(self):
+    self.restart()
+
+  def restart(self) -> None:
+    """Forgets all seconds so far."""
     self._secs: dict[str, float] = {}
     self._start = time.perf_counter()
 

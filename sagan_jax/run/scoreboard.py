@@ -3,15 +3,22 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 
-from sagan_jax import progress
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.metrics import scores
-from sagan_jax.run import checkpoint
+from sagan_jax.run import stop
+
+
+class Best(NamedTuple):
+  """Why a state is the best."""
+
+  metric: str
+  value: float
+  step: int
 
 
 class Scoreboard:
@@ -22,7 +29,7 @@ class Scoreboard:
     start_step: of the training this is part of; records beyond it, left by a
       run that died, are dropped. None keeps all, and saves no state.
     say: called with lines of progress.
-    counter: a factory of counters of images, like `progress.counter`. What its
+    counter: a factory of counters of images, like `stop.counter`. What its
       counters raise ends an evaluation between two batches; nothing of it is
       recorded, unless it is an `Exception`.
 
@@ -35,7 +42,7 @@ class Scoreboard:
     run,
     start_step: int | None,
     say: Callable[[str], None] = print,
-    counter: Callable[..., Callable[[int], None]] = progress.counter,
+    counter: Callable[..., Callable[[int], None]] = stop.counter,
   ):
     self._run = run
     self._say = say
@@ -44,7 +51,7 @@ class Scoreboard:
     self._records = protocol.read(self._path, say)
     self._best = None
     if start_step is not None:
-      self._best = checkpoint.Checkpointer(run.workdir / 'best', keep_last=1)
+      self._best = run.best_checkpointer(writes=True)
       self._best.delete_after(start_step)
       self._records = [
         r for r in self._records if r['protocol']['step'] <= start_step
@@ -72,6 +79,17 @@ class Scoreboard:
   def has(self, step: int) -> bool:
     """Whether there is a record, of scores or of a failure, of a step."""
     return any(r['protocol']['step'] == step for r in self._records)
+
+  def best(self) -> 'Best | None':
+    """The score of the state that is kept as the best; None if none is."""
+    name = self._evaluator.main_metric()
+    held = self._best.steps() if self._best else []
+    for record in self._records:
+      if record['protocol']['step'] in held and name in record.get(
+        'scores', ()
+      ):
+        return Best(name, record['scores'][name], record['protocol']['step'])
+    return None
 
   def text(self) -> str:
     """All scores, as Markdown."""

@@ -1,23 +1,21 @@
 """Scores what is already there: checkpoints of a run, or two sets of images."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
-from etils import epath
-
-from sagan_jax import data, errors, progress
+from sagan_jax import data, errors
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import tables
-from sagan_jax.run import checkpoint, log, scoreboard
+from sagan_jax.run import log, scoreboard, stop
 
 
 def evaluate_checkpoints(
   run,
   step: int | Literal['all', 'best'] = 'all',
   say: Callable[[str], None] = print,
-  counter: Callable[..., Callable[[int], None]] = progress.counter,
+  counter: Callable[..., Callable[[int], None]] = stop.counter,
 ) -> None:
   """Evaluates checkpoints of a run; their scores join those in its directory.
 
@@ -26,15 +24,17 @@ def evaluate_checkpoints(
     step: of the checkpoint; 'all' of them, or the 'best' by the evaluations so
       far.
     say: called with lines of progress, and with the table of all scores.
-    counter: a factory of counters of images, like `progress.counter`.
+    counter: a factory of counters of images, like `stop.counter`.
 
   Raises:
     UserError: if there is no such checkpoint, or as `Scoreboard.score`.
   """
+  steps = run.checkpointer.steps() if step == 'all' else [step]
+  if not steps:
+    raise errors.UserError(f'{run.workdir} has no checkpoints; train first')
+  board = scoreboard.Scoreboard(run, None, say, counter)
+  board.check()
   with contextlib.ExitStack() as stack:
-    steps, restore = stack.enter_context(_checkpoints(run, step))
-    board = scoreboard.Scoreboard(run, None, say, counter)
-    board.check()
     writer = None
     if run.is_main:
       writer = log.Writer(
@@ -42,9 +42,10 @@ def evaluate_checkpoints(
       )
       stack.callback(writer.close)
     for each in steps:
-      scalars = board.score(restore(each))
+      state = run.restore(each)
+      scalars = board.score(state)
       if writer:
-        writer.write(each, scalars)
+        writer.write(int(state.step), scalars)
   if run.is_main:
     say(board.text())
 
@@ -54,7 +55,7 @@ def evaluate_sources(
   real: str,
   fake: str,
   say: Callable[[str], None] = print,
-  counter: Callable[..., Callable[[int], None]] = progress.counter,
+  counter: Callable[..., Callable[[int], None]] = stop.counter,
 ) -> dict[str, Any]:
   """Scores one set of images against another; no model is needed.
 
@@ -63,7 +64,7 @@ def evaluate_sources(
     real: name of a data source.
     fake: name of a data source.
     say: called with lines of progress, and with the table.
-    counter: a factory of counters of images, like `progress.counter`.
+    counter: a factory of counters of images, like `stop.counter`.
 
   Returns:
     The record.
@@ -81,23 +82,3 @@ def evaluate_sources(
   records = evaluator.of_source(sources[1])
   say(tables.table(records))
   return records[0]
-
-
-@contextlib.contextmanager
-def _checkpoints(run, step) -> Iterator[tuple[list[int], Callable]]:
-  """Yields the steps to score, and what restores the state of one."""
-  if step == 'best':
-    path = epath.Path(run.workdir) / 'best'
-    if not path.exists():  # Opening it would make it.
-      raise errors.UserError(
-        f'{path} holds no checkpoint: no evaluation has chosen one yet; set '
-        '--step to a number, or to all'
-      )
-    best = checkpoint.Checkpointer(path, keep_last=1, writes=False)
-    with contextlib.closing(best):
-      yield best.steps(), lambda each: best.restore(run.restore(), each)
-    return
-  steps = run.checkpointer.steps() if step == 'all' else [step]
-  if not steps:
-    raise errors.UserError(f'{run.workdir} has no checkpoints; train first')
-  yield steps, run.restore

@@ -9,12 +9,11 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.cluster import sharding
-from sagan_jax.config import schema as config_lib
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import extractors, protocol
 from sagan_jax.metrics import scores
-from sagan_jax.run import experiment
-from tests.support import tiny
+from sagan_jax.run.run import Run
+from tests.support import compilation, tiny
 
 NUM_FAKES, NUM_REALS = 40, 60
 CHANGES = {
@@ -35,8 +34,8 @@ def run(tmp_path_factory, cache):
   """A run and a state whose average differs from its parameters."""
   workdir = tmp_path_factory.mktemp('run')
   c = tiny.config(eval__cache_dir=str(cache), **CHANGES)
-  with tiny.small_networks(), tiny.cheap_compilation():
-    opened = experiment.Experiment(c, workdir)
+  with tiny.small_networks(), compilation.cheap_compilation():
+    opened = Run.for_training(workdir, c)
     state = opened.restore()
     scaled = jax.tree.map(lambda x: x * 1.5 + 0.1, state.generator.params)
     yield opened, dataclasses.replace(state, ema_params=scaled)
@@ -44,9 +43,8 @@ def run(tmp_path_factory, cache):
 
 
 def _config(cache, **changes):
-  c = tiny.config(eval__cache_dir=str(cache), **CHANGES | changes)
-  c.num_classes = 10
-  return config_lib.resolve(c)
+  changes = CHANGES | changes
+  return tiny.config(num_classes=10, eval__cache_dir=str(cache), **changes)
 
 
 def _evaluator(run, cache, say=lambda _: None, extractor=None, **changes):

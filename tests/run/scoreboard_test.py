@@ -11,18 +11,18 @@ from sagan_jax import errors, files
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.run import checkpoint, loop, scoreboard
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
 @pytest.fixture
 def run(tmp_path):
-  opened = tiny.open_experiment(tmp_path)
+  opened = tiny.opened(tmp_path)
   yield opened
   opened.checkpointer.close()
 
@@ -103,7 +103,7 @@ def test_a_state_is_scored_recorded_and_told(run):
 
 
 def test_truncations_are_told_apart_in_the_log(tmp_path):
-  run = tiny.open_experiment(tmp_path, eval__truncations=(0.5,))
+  run = tiny.opened(tmp_path, eval__truncations=(0.5,))
   made = scoreboard.Scoreboard(run, 0, lambda _: None)
   scalars = made.of_state(run.restore())
   names = {'eval/fid_random/ema_standing', 'eval/fid_random/ema_standing_0.5'}
@@ -209,7 +209,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
     raise MemoryError('too much')
 
   monkeypatch.setattr(evaluator_lib.Evaluator, 'of_state', fail)
-  run = tiny.open_experiment(tmp_path, eval__every_steps=2)
+  run = tiny.opened(tmp_path, eval__every_steps=2)
   state = loop.Trainer(run).train()
   assert int(state.step) == 6 and evaluated == [2, 4, 6]
   assert [r['error'] for r in _records(run)] == ['MemoryError: too much'] * 3
@@ -233,7 +233,7 @@ BAD_PROTOCOLS = pytest.mark.parametrize(
 def test_what_cannot_work_is_refused_beforehand(
   tmp_path, monkeypatch, changes, error
 ):
-  run = tiny.open_experiment(tmp_path, **changes)
+  run = tiny.opened(tmp_path, **changes)
   made = scoreboard.Scoreboard(run, 0, lambda _: None)
 
   def compiles(*args, **kwargs):
@@ -252,7 +252,7 @@ def test_what_cannot_work_is_refused_beforehand(
 def test_a_bad_protocol_that_nobody_checked_is_a_failure(
   tmp_path, changes, error
 ):
-  run = tiny.open_experiment(tmp_path, **changes)
+  run = tiny.opened(tmp_path, **changes)
   made = scoreboard.Scoreboard(run, 0, lambda _: None)
   assert made.of_state(run.restore()) == {}
   assert error in _records(run)[0]['error']
