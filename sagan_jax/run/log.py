@@ -12,7 +12,7 @@ import tqdm
 from etils import epath
 
 from sagan_jax import errors, files, progress
-from sagan_jax.run import board, metrics_file
+from sagan_jax.run import board, rows
 
 # All of it within 80 columns, with the losses that follow.
 _BAR = '{n_fmt}/{total_fmt} |{bar}| {rate_fmt} ETA {remaining}{postfix}'
@@ -47,11 +47,7 @@ class Writer:
     self._say = say
     self._board = board.open_board(directory, tensorboard, say)
     path = epath.Path(directory) / 'metrics.jsonl'
-    kind = (
-      metrics_file.RemoteRows
-      if files.is_remote(path)
-      else metrics_file.LocalRows
-    )
+    kind = rows.RemoteRows if files.is_remote(path) else rows.LocalRows
     self._rows = kind(path, start_step, say)
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
