@@ -53,7 +53,10 @@ class Trainer:
     self._writer = None
     if run.is_main:
       self._writer = log.Writer(
-        run.workdir, start, tensorboard=c.log.tensorboard
+        run.workdir,
+        start,
+        tensorboard=c.log.tensorboard,
+        say=self.progress.say,
       )
     self.clock = log.Clock()
     self.step_log = step_log.StepLog(
@@ -133,6 +136,8 @@ class Trainer:
       if due or stopping:
         jax.block_until_ready(state)
         self.step_log.flush()
+        if self._writer:  # Rows up to a checkpoint are as safe as it is.
+          self._writer.flush()
       if stopping:
         self._stop(state)
       for event in due:
