@@ -27,7 +27,7 @@ scores of this config are not yet measured.
     --config.dataset.name=array:CIFAR_DIR
 """
 
-from experiments import imagenet
+from sagan_jax.experiments import imagenet
 
 
 def get_config():

@@ -11,7 +11,7 @@ This is the base of the other experiments: all keys are here. The time and the
 scores of this implementation are not yet measured.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 
@@ -20,6 +20,7 @@ def get_config():
   c = ConfigDict()
 
   c.seed = 0  # Of weights, latents, labels and the order of the data.
+  c.architecture = 'sagan'  # Of both networks: a key of models.NETWORKS.
   c.image_size = 128  # Pixels a side: 32, 64, 128 or 256.
   c.num_classes = placeholder(int)  # None: as the data set; 1: no labels.
   c.num_classes = 1000
@@ -80,7 +81,8 @@ def get_config():
 
   c.log = ConfigDict()
   c.log.every_steps = 100  # A row of metrics.jsonl, a line of progress.
-  c.log.tensorboard = True  # Needs clu and tensorflow; metrics.jsonl does not.
+  # Event files: True, False, or auto: where clu and tensorflow are installed.
+  c.log.tensorboard = FieldReference('auto', field_type=object)
 
   c.sample = ConfigDict()  # Grids of fixed latents: rows are classes.
   c.sample.every_steps = 5000
@@ -94,7 +96,7 @@ def get_config():
   c.checkpoint.keep_every_steps = 50_000  # These stay; None: only the last.
 
   c.eval = ConfigDict()  # The protocol of the scores, and when they are made.
-  c.eval.every_steps = placeholder(int)  # None: only by --mode=eval.
+  c.eval.every_steps = placeholder(int)  # None: only by sagan_jax.evaluate.
   c.eval.max_time_share = 0.05  # Of a run; evaluations beyond it are skipped.
   # Metric whose best checkpoint is kept, e.g. fid; None: fid of the extractor.
   c.eval.best_metric = placeholder(str)

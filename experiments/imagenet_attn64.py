@@ -5,7 +5,7 @@ StudioGAN place it so too. The time and the scores of this implementation are
 not yet measured.
 """
 
-from experiments import imagenet
+from sagan_jax.experiments import imagenet
 
 
 def get_config():

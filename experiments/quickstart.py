@@ -3,7 +3,7 @@
 python -m sagan_jax.main --config=experiments/quickstart.py --workdir=DIR
 """
 
-from experiments import imagenet
+from sagan_jax.experiments import imagenet
 
 
 def get_config():

@@ -10,7 +10,10 @@ discriminator updates it makes.
 import argparse
 import itertools
 import json
-import sys
+
+from sagan_jax import errors, files
+from sagan_jax.config import command_line
+from sagan_jax.run import command
 
 COLUMNS = {
   'resample': '{}',
@@ -122,7 +125,7 @@ def _variants(c, args):
 
 def _open_source(c):
   """Returns the data set and None, or None and why it cannot be read."""
-  from sagan_jax import data, errors
+  from sagan_jax import data
 
   try:
     return data.make_source(image_size=c.image_size, **vars(c.dataset)), None
@@ -132,7 +135,6 @@ def _open_source(c):
 
 def _with_classes(c, source, why_not):
   """Returns the config with its number of classes known."""
-  from sagan_jax import errors
   from sagan_jax.config import schema
 
   if c.num_classes is not None:
@@ -146,21 +148,14 @@ def _with_classes(c, source, why_not):
 
 
 def _save(report, path):
-  from sagan_jax import files
-
   if path is not None:
     files.write(files.as_path(path), json.dumps(report, indent=2) + '\n')
 
 
 def _parse(argv):
   """Returns the arguments and the config that they name."""
-  parser = argparse.ArgumentParser(
-    prog='python -m sagan_jax.benchmark',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-  parser.add_argument('--config', required=True, help='config file')
+  parser = command_line.make_parser('benchmark', __doc__)
+  command_line.add_config(parser, required=True)
   parser.add_argument(
     '--forms',
     type=_list,
@@ -203,28 +198,10 @@ def _parse(argv):
     metavar='DIR',
     help='write a trace of three steps of the last variant there',
   )
-  args, rest = parser.parse_known_args(argv)
-  return args, _config(parser, args.config, rest)
-
-
-def _config(parser, path, rest):
-  """Runs a config file and sets the keys that `rest` names."""
-  import ast
-  import runpy
-
+  args = command_line.parse(parser, argv)
   from sagan_jax.config import schema
 
-  tree = runpy.run_path(path)['get_config']()
-  for argument in rest:
-    key, _, value = argument.removeprefix('--config.').partition('=')
-    if not argument.startswith('--config.'):
-      parser.error(f'unrecognized arguments: {argument}')
-    try:
-      value = ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-      pass  # A string.
-    tree.update_from_flattened_dict({key: value})
-  return schema.resolve(tree)
+  return args, schema.load(args.config, args.overrides)
 
 
 def _list(text):
@@ -242,4 +219,4 @@ def _positives(text):
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  command.run(main)

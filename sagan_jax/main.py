@@ -1,98 +1,49 @@
-"""Trains and evaluates self-attention GANs.
+"""Trains a self-attention GAN.
 
   python -m sagan_jax.main --config=experiments/imagenet.py --workdir=DIR
-  python -m sagan_jax.main --mode=eval --workdir=DIR [--step=N]
-  python -m sagan_jax.main --mode=eval --config=FILE --real=SOURCE --fake=SOURCE
+  python -m sagan_jax.main --workdir=DIR
 
-The first command also resumes a run. The second scores its checkpoints, the
-third two sets of images, named as `--config.dataset.name` names them.
+The first command starts a run or goes on with it; the second goes on with the
+config that the directory holds. Any leaf of the config can be set:
+--config.optim.generator.b2=0.9. Ctrl-C and SIGTERM save the state and end with
+code 75.
 
-Exit codes: 0 finished, 75 stopped by SIGTERM or Ctrl-C with the state saved, 2
-the config, data or directory was refused, 1 anything else. This file only reads
-flags: everything else is in libraries.
+Exit codes: 0 finished, 75 stopped with the state saved, 2 something that you
+can mend (config, data, directory, disk, losses that are not finite), 1 a fault
+of the program.
 """
 
-import sys
-import traceback
-
-from absl import app, flags, logging
-from ml_collections import config_flags
-from ml_collections.config_flags import config_path
-
-from sagan_jax.run import experiment, loop, scoreboard
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config file, executed as Python.', lock_config=True
-)
-_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'What to do.')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
-_STEP = flags.DEFINE_integer(
-  'step', None, 'Checkpoint to evaluate; default: all.'
-)
-_REAL = flags.DEFINE_string('real', None, 'Images to evaluate against.')
-_FAKE = flags.DEFINE_string('fake', None, 'Images to evaluate.')
-_ALLOW_CHANGES = flags.DEFINE_list(
-  'allow_changes', [], 'Config keys that may differ from those of the run.'
-)
+from sagan_jax import errors
+from sagan_jax.config import command_line
+from sagan_jax.run import command
 
 
-def parse_flags(argv):
-  """Parses the command line; ends the program where a value is refused."""
-  try:
-    rest = flags.FLAGS(argv)
-    if _CONFIG.value is not None:
-      _CONFIG.value.keys()  # Raises now if the file could not be read.
-    return rest
-  except flags.Error as e:
-    text = str(e)
-  except OSError as e:  # Its last line has the cause.
-    text = f'--config: {str(e).strip().splitlines()[-1].strip()}'
-  except (AttributeError, KeyError) as e:
-    # Raised for a key that is not in the config, in words, but also by what is
-    # wrong in a config file: that needs its traceback.
-    frames = traceback.extract_tb(e.__traceback__)
-    if all(frame.filename != config_path.__file__ for frame in frames):
-      raise
-    error = e
-    while isinstance(error, Exception):  # They wrap each other.
-      error = error.args[0]
-    text = f'unknown config key {error}'
-  print(text, file=sys.stderr)  # Logging waits for its flags.
-  sys.exit(2)
+def main(argv=None):
+  """Runs the command; see the module."""
+  parser = command_line.make_parser('main', __doc__)
+  command_line.add_config(parser)
+  parser.add_argument('--workdir', help='directory of the run, a path or gs://')
+  parser.add_argument(
+    '--allow_changes',
+    metavar='KEY,...',
+    default='',
+    help='config keys that may differ from those of the run',
+  )
+  args = command_line.parse(parser, argv)
+  if args.workdir is None:
+    raise errors.UserError('no directory was given; set --workdir')
+  # Not above: a command answers --help, and a stop, before jax is imported.
+  from sagan_jax.config import schema
+  from sagan_jax.run import loop
+  from sagan_jax.run.run import Run
 
-
-def main(argv):
-  """Runs the program; returns the exit code."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes.
-  try:
-    if _REAL.value or _FAKE.value:
-      scoreboard.evaluate_sources(_CONFIG.value, _REAL.value, _FAKE.value)
-      return 0
-    if _WORKDIR.value is None:
-      raise ValueError('no directory was given; set --workdir')
-    run = experiment.Experiment(
-      _CONFIG.value,
-      _WORKDIR.value,
-      _ALLOW_CHANGES.value,
-      trains=_MODE.value == 'train',
-    )
-    if _MODE.value == 'eval':
-      scoreboard.evaluate_checkpoints(run, _STEP.value)
-      return 0
-    trainer = loop.Trainer(run)
-  except (ValueError, FileNotFoundError) as e:
-    logging.error('%s', e)
-    return 2
-  try:
-    trainer.train()
-  except loop.Interrupted as e:
-    logging.warning('%s; run the same command again to go on', e)
-    return loop.EXIT_INTERRUPTED
-  return 0
+  if args.config is None:
+    config = Run.open(args.workdir, args.overrides).config
+  else:
+    config = schema.load(args.config, args.overrides)
+  allowed = [key for key in args.allow_changes.split(',') if key]
+  loop.Trainer(Run.for_training(args.workdir, config, allowed)).train()
 
 
 if __name__ == '__main__':
-  sys.exit(app.run(main, flags_parser=parse_flags))
+  command.run(main)

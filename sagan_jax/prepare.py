@@ -5,6 +5,7 @@ r"""Writes a data set into a directory that `array:DIR` reads without decoding.
   python -m sagan_jax.prepare --source=cifar10_binary:cifar-10-batches-bin \
     --image_size=32 --output=cifar10
   python -m sagan_jax.prepare --verify=cifar10
+  python -m sagan_jax.prepare --verify=folder:photos
 
 A preparation that was stopped, even by kill -9, goes on where it was when the
 same command is given again. Until it is complete the directory has no
@@ -12,10 +13,10 @@ dataset.json, and `array:DIR` refuses it.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from sagan_jax import data
-from sagan_jax.data import array, array_writer
+_FOLDER = 'folder:'
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,14 +25,27 @@ def main(argv: Sequence[str] | None = None) -> None:
   Args:
     argv: arguments; None is those of the process.
   """
+  parser = _parser()
+  args = parser.parse_args(argv)
+  _check(parser, args)
+  from sagan_jax import errors  # Imported here so that --help is quick.
+
+  try:
+    print(_prepare(args) if args.verify is None else _verify(args))
+  except errors.UserError as e:
+    print(f'prepare: {e}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='python -m sagan_jax.prepare',
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
   )
   parser.add_argument(
-    '--source',
-    help='shapes, tfds:NAME, folder:DIR, cifar10_binary:DIR_OR_FILE, array:DIR',
+    '--source', help='a data set, as --config.dataset.name has it'
   )
   parser.add_argument('--image_size', type=int, help='pixels, of either side')
   parser.add_argument('--output', help='directory to write')
@@ -49,51 +63,64 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument(
     '--verify',
     metavar='DIR',
-    help='only compare a prepared directory with its checksums',
+    help='only compare a prepared directory with its checksums; with '
+    'folder:DIR, decode every image of a folder',
   )
-  args = parser.parse_args(argv)
-  try:
-    if args.verify is not None:
-      _refuse_others(parser, args)
-      info = array.verify(args.verify)
-      print(f'{args.verify}: {_describe(info)}; checksums match')
-      return
+  return parser
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+  """Ends the program if arguments are missing or have no effect."""
+  if args.verify is None:
     for key in ('source', 'image_size', 'output'):
       if getattr(args, key) is None:
         parser.error(f'--{key} is needed (or --verify=DIR)')
-    source, count = _open_source(args)
-    info = array_writer.write(
-      source, args.output, split=args.split, num_examples=count
-    )
-  except ValueError as e:
-    parser.exit(1, f'prepare: {e}\n')
-  print(f'{args.output}: {_describe(info)}')
+    return
+  used = {'verify'} | ({'split'} if args.verify.startswith(_FOLDER) else set())
+  for key, value in vars(args).items():
+    if key not in used and value != parser.get_default(key):
+      parser.error(f'--{key} has no effect with --verify={args.verify}')
 
 
-def _open_source(args: argparse.Namespace) -> tuple[data.Source, int | None]:
-  """Returns the source and how many of its examples to write."""
-  kwargs = {'image_size': args.image_size, 'split': args.split}
-  kwargs['data_dir'] = args.data_dir
+def _prepare(args: argparse.Namespace) -> str:
+  """Writes the directory; returns what to say of it."""
+  from sagan_jax import data, errors
+  from sagan_jax.data import array_writer
+
+  kwargs = {'data_dir': args.data_dir}
   if args.source == 'shapes':
     kwargs['num_examples'] = args.num_examples
-  elif args.source.startswith('folder:') and args.num_examples is not None:
-    raise ValueError(
+  elif args.source.startswith(_FOLDER) and args.num_examples is not None:
+    raise errors.UserError(
       f'--num_examples={args.num_examples} would take the first classes of '
       f'{args.source!r} only: a folder is in the order of its classes'
     )
-  return data.make_source(args.source, **kwargs), args.num_examples
+  source = data.make_source(
+    args.source, image_size=args.image_size, split=args.split, **kwargs
+  )
+  info = array_writer.write(
+    source, args.output, split=args.split, num_examples=args.num_examples
+  )
+  return f'{args.output}: {_describe(info)}'
 
 
-def _refuse_others(
-  parser: argparse.ArgumentParser, args: argparse.Namespace
-) -> None:
-  """Ends the program if `--verify` comes with arguments it does not use."""
-  for key, value in vars(args).items():
-    if key != 'verify' and value != parser.get_default(key):
-      parser.error(f'--{key} has no effect with --verify')
+def _verify(args: argparse.Namespace) -> str:
+  """Checks a prepared directory or a folder; returns what to say of it."""
+  from sagan_jax.data import array, folder
+
+  if args.verify.startswith(_FOLDER):
+    directory = args.verify.removeprefix(_FOLDER)
+    images, classes = folder.verify(directory, split=args.split)
+    return (
+      f'{args.verify}: all {images:,} images in {classes} classes, split '
+      f'{args.split!r}, can be decoded'
+    )
+  return (
+    f'{args.verify}: {_describe(array.verify(args.verify))}; checksums match'
+  )
 
 
-def _describe(info: array.Info) -> str:
+def _describe(info) -> str:
   return (
     f'{info.num_examples:,} images of {info.image_size} pixels in '
     f'{len(info.class_names)} classes, split {info.split!r}'

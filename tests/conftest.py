@@ -2,11 +2,16 @@
 
 import os
 import pathlib
+import tempfile
 
 import jax
 import pytest
 
 from tests.support import compilation
+
+# No test reads or leaves anything in the user's own cache.
+_CACHE = tempfile.TemporaryDirectory(prefix='sagan-jax-test-')
+os.environ['SAGAN_JAX_CACHE'] = _CACHE.name
 
 # Meshes of up to eight devices, on any machine.
 jax.config.update('jax_platforms', 'cpu')

@@ -102,8 +102,70 @@ def refused(capsys, *args):
   """Returns the error text of a run that must fail."""
   with pytest.raises(SystemExit) as e:
     run(*args)
-  assert e.value.code in (1, 2)
+  assert e.value.code == 2
   return capsys.readouterr().err
+
+
+def photos(folder, count=3):
+  (folder / 'a').mkdir(parents=True)
+  for i in range(count):
+    noise = np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(noise).save(folder / 'a' / f'{i}.jpg')
+
+
+def truncate(path):
+  path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_every_image_of_a_folder_is_verified_on_request(tmp_path, capsys):
+  photos(tmp_path / 'in' / 'val')
+  verify = f'--verify=folder:{tmp_path}/in', '--split=val'
+  run(*verify)
+  assert capsys.readouterr().out == (
+    f"folder:{tmp_path}/in: all 3 images in 1 classes, split 'val', can be "
+    'decoded\n'
+  )
+  for i in (0, 2):
+    truncate(tmp_path / 'in' / 'val' / 'a' / f'{i}.jpg')
+  lines = refused(capsys, *verify).splitlines()
+  assert lines[0].startswith('prepare: 2 of 3 files in ')
+  assert [line.split(':')[0] for line in lines[1:]] == [
+    '  a/0.jpg',
+    '  a/2.jpg',
+  ]
+
+
+def test_damaged_images_are_listed_before_anything_is_written(tmp_path, capsys):
+  photos(tmp_path / 'in')
+  for i in (0, 2):
+    truncate(tmp_path / 'in' / 'a' / f'{i}.jpg')
+  args = (
+    f'--source=folder:{tmp_path}/in',
+    '--image_size=8',
+    f'--output={tmp_path}/out',
+  )
+  text = refused(capsys, *args)
+  assert 'prepare: 2 of 3 files in ' in text
+  assert '  a/0.jpg: ' in text and '  a/2.jpg: ' in text
+  assert contents(tmp_path / 'out') == {}
+  for i in (0, 2):
+    (tmp_path / 'in' / 'a' / f'{i}.jpg').unlink()
+  run(*args)
+  assert array.read_info(tmp_path / 'out').num_examples == 1
+
+
+def test_help_loads_nothing_heavy():
+  code = """
+import sys
+from sagan_jax import prepare
+try:
+  prepare.main(['--help'])
+except SystemExit as e:
+  assert e.code == 0
+heavy = {'numpy', 'PIL', 'tqdm', 'etils', 'jax', 'tensorflow'}
+assert not heavy & set(sys.modules)
+"""
+  subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_verify_reports_damage(tmp_path, capsys):
@@ -121,7 +183,11 @@ def test_verify_reports_damage(tmp_path, capsys):
     (['--source=shapes', '--output=x'], '--image_size is needed'),
     (['--image_size=8', '--output=x'], '--source is needed'),
     (['--verify=x', '--image_size=8'], '--image_size has no effect with'),
-    (['--verify=x'], "'x' is not a prepared data set"),
+    (['--verify=folder:x', '--output=x'], '--output has no effect with'),
+    (['--verify=x', '--split=test'], '--split has no effect with'),
+    (['--verify=x'], "prepare: 'x' is not a prepared data set"),
+    (['--verify=folder:x'], "x' is not a folder"),
+    (['--sourc=shapes'], 'unrecognized arguments: --sourc=shapes'),
     (
       ['--source=shape', '--image_size=8', '--output=x'],
       "did you mean 'shapes'",

@@ -1,6 +1,7 @@
 """Whether the values of a config go together, asked before any compile."""
 
-from sagan_jax.models import discriminator, generator
+from sagan_jax import errors, models
+from sagan_jax.models import attention
 
 
 def check(c, num_devices, num_processes=1):
@@ -12,17 +13,23 @@ def check(c, num_devices, num_processes=1):
     num_processes: of the run.
 
   Raises:
-    ValueError: naming the values and the key to change.
+    UserError: naming the values and the key to change.
   """
+  sizes = models.NETWORKS[c.architecture].image_sizes
+  if c.image_size not in sizes:
+    raise errors.UserError(
+      f'image_size={c.image_size} must be one of {sizes} with architecture '
+      f'{c.architecture!r}; set --config.image_size'
+    )
   part = c.num_microbatches * num_devices
   if c.batch_size % part:
-    raise ValueError(
+    raise errors.UserError(
       f'batch_size {c.batch_size} must be a multiple of {part} = '
       f'{c.num_microbatches} microbatches x {num_devices} devices; '
       'set --config.batch_size'
     )
   if c.batch_size % num_processes:
-    raise ValueError(
+    raise errors.UserError(
       f'batch_size {c.batch_size} must be a multiple of {num_processes} '
       'processes; set --config.batch_size'
     )
@@ -30,40 +37,50 @@ def check(c, num_devices, num_processes=1):
   if size is not None:
     images = c.batch_size // c.num_microbatches
     if images % size:
-      raise ValueError(
-        f'{images} images a microbatch must be a multiple of bn_group_size '
+      raise errors.UserError(
+        f'{images} images per microbatch must be a multiple of bn_group_size '
         f'{size}; set --config.generator.bn_group_size'
       )
     groups = images // size
     if groups % num_devices and num_devices % groups:
-      raise ValueError(
+      raise errors.UserError(
         f'{groups} batch-norm groups cannot be aligned with {num_devices} '
         'devices: one must divide the other; '
         'set --config.generator.bn_group_size'
       )
-  _check_places(c)
+  _check_stages(c)
 
 
-def _check_places(c):
-  """Attention and residual blocks must sit at maps that the networks have."""
-  up = {4 * 2**i: m for i, m in enumerate(generator.MULTIPLIERS[c.image_size])}
-  del up[4]  # Blocks follow the first enlargement.
-  widths, num_down = discriminator.MULTIPLIERS[c.image_size]
-  down = {c.image_size // 2 ** (i + 1): widths[i] for i in range(num_down)}
-  for network, maps in ('generator', up), ('discriminator', down):
+def _check_stages(c):
+  """Attention and residual blocks must follow maps that the networks have."""
+  architecture = models.NETWORKS[c.architecture]
+  channels = {
+    network: {
+      stage.resolution: stage.channels
+      for stage in getattr(architecture, network).stages(
+        c.image_size, getattr(c, network).ch
+      )
+      if stage.resampled
+    }
+    for network in ('generator', 'discriminator')
+  }
+  offered = ', '.join(
+    f'the {network} has {sorted(maps)}' for network, maps in channels.items()
+  )
+  for network, maps in channels.items():
     section = getattr(c, network)
     for kind in ('attention', 'residual'):
-      for place in getattr(section, kind):
-        key = f'{network}.{kind}'
-        if place not in maps:
-          raise ValueError(
-            f'{key}={getattr(section, kind)} names the resolution {place}; '
-            f'at image_size {c.image_size} the {network} has '
-            f'{sorted(maps)}; set --config.{key}'
+      key = f'{network}.{kind}'
+      for resolution in getattr(section, kind):
+        if resolution not in maps:
+          raise errors.UserError(
+            f'{key}={getattr(section, kind)} names the resolution '
+            f'{resolution}; at image_size {c.image_size} {offered}; '
+            f'set --config.{key}'
           )
-        if maps[place] * section.ch < 8:
-          raise ValueError(
-            f'{key} at {place} needs 8 channels there, '
-            f'{network}.ch={section.ch} gives {maps[place] * section.ch}; '
+        if maps[resolution] < attention.MIN_CHANNELS:
+          raise errors.UserError(
+            f'{key} at {resolution} needs {attention.MIN_CHANNELS} channels '
+            f'there, {network}.ch={section.ch} gives {maps[resolution]}; '
             f'set --config.{network}.ch'
           )

@@ -9,24 +9,27 @@ A prepared directory holds one split at one size:
 
 Reading a batch is a gather of rows, with random access to any batch and no
 decoding: the fastest source, and the one for large runs.
+
+The files are bound to the checksums in dataset.json. They are read in full when
+they are first opened on a machine, and after that only if they have changed. A
+remote directory is copied into the user's cache first.
 """
 
 import dataclasses
-import hashlib
-import json
 import os
-import pathlib
+import re
+import typing
 
 import numpy as np
+from etils import epath
 
-from sagan_jax.data import indexed, source
+from sagan_jax import errors, files
+from sagan_jax.data import checksums, indexed, remote, source
 
 FORMAT_VERSION = 1
 IMAGES_FILE = 'images.npy'
 LABELS_FILE = 'labels.npy'
 INFO_FILE = 'dataset.json'
-
-_HASH_BLOCK_BYTES = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,74 +51,70 @@ def read_info(directory: str | os.PathLike) -> Info:
   """Reads the description of a prepared directory.
 
   Args:
-    directory: the prepared directory.
+    directory: the prepared directory, local or a URL.
 
   Returns:
     Its `Info`.
 
   Raises:
-    ValueError: if the directory is missing, unfinished or of another format.
+    UserError: if the directory is missing, unfinished or of another format.
   """
-  path = pathlib.Path(directory) / INFO_FILE
-  try:
-    fields = json.loads(path.read_text())
-  except (FileNotFoundError, NotADirectoryError) as e:
-    raise ValueError(
-      f'{str(directory)!r} is not a prepared data set: it has no {INFO_FILE}. '
-      'Finish it with `python -m sagan_jax.prepare`, or set '
+  path = files.as_path(directory) / INFO_FILE
+  if not path.exists():
+    raise errors.UserError(
+      f'{os.fspath(directory)!r} is not a prepared data set: it has no '
+      f'{INFO_FILE}. Finish it with `python -m sagan_jax.prepare`, or set '
       '--config.dataset.name=array:DIR'
-    ) from e
-  except ValueError as e:
-    raise ValueError(f'{path} is corrupt: {e}; prepare it again') from e
+    )
+  fields = files.read_json(path)
   version = fields.get('format_version') if isinstance(fields, dict) else None
   if version != FORMAT_VERSION:
-    raise ValueError(
+    raise errors.UserError(
       f'{path} has format version {version}, this program reads version '
       f'{FORMAT_VERSION}; prepare the directory again'
     )
-  try:
-    return Info(**fields)
-  except TypeError as e:
-    raise ValueError(f'{path} is corrupt: {e}; prepare it again') from e
+  wrong = _wrong_fields(fields)
+  if wrong:
+    raise errors.UserError(
+      f'{path} is damaged: wrong or missing {", ".join(wrong)}; prepare it again'
+    )
+  return Info(**fields)
+
+
+def _wrong_fields(fields: dict) -> list[str]:
+  """Returns the names of fields that `Info` does not have as they are."""
+  types = typing.get_type_hints(Info)
+  wrong = {
+    name
+    for name, kind in types.items()
+    if not isinstance(fields.get(name), typing.get_origin(kind) or kind)
+  }
+  for name in {'images_sha256', 'labels_sha256'} - wrong:
+    if not re.fullmatch('[0-9a-f]{64}', fields[name]):  # Names a copied file.
+      wrong.add(name)
+  return sorted(wrong | (fields.keys() - types.keys()))
 
 
 def verify(directory: str | os.PathLike) -> Info:
   """Compares the files of a prepared directory with their checksums.
 
   Args:
-    directory: the prepared directory.
+    directory: the prepared directory, local or a URL.
 
   Returns:
     Its `Info`.
 
   Raises:
-    ValueError: if a file has changed since it was written, or is missing.
+    UserError: if a file has changed since it was written, or is missing.
   """
   info = read_info(directory)
-  for name, expected in (
-    (IMAGES_FILE, info.images_sha256),
-    (LABELS_FILE, info.labels_sha256),
-  ):
-    path = pathlib.Path(directory) / name
-    try:
-      actual = sha256(path)
-    except FileNotFoundError as e:
-      raise ValueError(f'{path} is missing; prepare it again') from e
-    if actual != expected:
-      raise ValueError(
-        f'{path} has changed since it was prepared: its SHA-256 is {actual}, '
-        f'{INFO_FILE} says {expected}; prepare it again'
-      )
+  for path, expected in _paths(files.as_path(directory), info):
+    _check_exists(path)
+    actual = checksums.sha256(path)
+    _compare(path, actual, expected)
+    if not files.is_remote(path):
+      checksums.remember(path, actual)
   return info
-
-
-def sha256(path: str | os.PathLike) -> str:
-  """Returns the SHA-256 of a file, 64 hexadecimal digits."""
-  digest = hashlib.sha256()
-  with open(path, 'rb') as f:
-    while block := f.read(_HASH_BLOCK_BYTES):
-      digest.update(block)
-  return digest.hexdigest()
 
 
 def open_source(
@@ -124,7 +123,7 @@ def open_source(
   """Opens a prepared directory; reads the labels, maps the images.
 
   Args:
-    directory: written by `python -m sagan_jax.prepare`.
+    directory: written by `python -m sagan_jax.prepare`, local or a URL.
     image_size: the size the directory must hold, pixels.
     split: the split the directory must hold.
 
@@ -132,31 +131,28 @@ def open_source(
     The source.
 
   Raises:
-    ValueError: if the directory holds another size or split, is not a prepared
-      one, or if its files are missing or damaged.
+    UserError: if the directory holds another size or split, is not a prepared
+      one, or if its files are missing or not those that were prepared.
   """
   info = read_info(directory)
   if info.image_size != image_size:
-    raise ValueError(
-      f'{str(directory)!r} holds images of {info.image_size} pixels, not '
+    raise errors.UserError(
+      f'{os.fspath(directory)!r} holds images of {info.image_size} pixels, not '
       f'{image_size}; set --config.image_size={info.image_size} or prepare '
       f'another directory with --image_size={image_size}'
     )
   if info.split != split:
-    raise ValueError(
-      f'{str(directory)!r} holds the split {info.split!r}, not {split!r}; set '
+    raise errors.UserError(
+      f'{os.fspath(directory)!r} holds the split {info.split!r}, not {split!r}; set '
       f'--config.dataset.split={info.split} or prepare another directory with '
       f'--split={split}'
     )
   name = f'array:{directory}'
-  directory = pathlib.Path(directory)
   shape = (info.num_examples, image_size, image_size, 3)
-  images = _open_map(directory / IMAGES_FILE, shape, np.uint8)
-  labels = source.check_labels(
-    _open_map(directory / LABELS_FILE, shape[:1], np.int32),
-    len(info.class_names),
-    where=name,
-  )
+  images_file, labels_file = _paths(files.as_path(directory), info)
+  images = _open_map(*images_file, shape, np.uint8)
+  labels = _open_map(*labels_file, shape[:1], np.int32)
+  labels = source.check_labels(labels, len(info.class_names), where=name)
 
   def gather(index):
     return source.Batch(image=images.take(index, axis=0), label=labels[index])
@@ -167,30 +163,53 @@ def open_source(
     num_examples=info.num_examples,
     class_names=tuple(info.class_names),
     image_size=image_size,
-    fingerprint=lambda: source.fingerprint(
-      images=info.images_sha256,
-      labels=info.labels_sha256,
-      class_names=info.class_names,
-    ),
+    identity={
+      'name': 'array',
+      'images_sha256': info.images_sha256,
+      'labels_sha256': info.labels_sha256,
+      'class_names': info.class_names,
+    },
   )
 
 
+def _paths(directory: epath.Path, info: Info) -> list[tuple[epath.Path, str]]:
+  """Returns (path, SHA-256) of the images and of the labels."""
+  return [
+    (directory / IMAGES_FILE, info.images_sha256),
+    (directory / LABELS_FILE, info.labels_sha256),
+  ]
+
+
 def _open_map(
-  path: pathlib.Path, shape: tuple[int, ...], dtype: type
+  path: epath.Path, sha256: str, shape: tuple[int, ...], dtype: type
 ) -> np.ndarray:
-  """Maps a .npy file read-only after checking its shape and type."""
+  """Maps a .npy file read-only after checking shape, type and contents."""
+  _check_exists(path)
+  local = remote.local_copy(path, sha256) if files.is_remote(path) else path
   try:
-    array = np.load(path, mmap_mode='r', allow_pickle=False)
-  except FileNotFoundError as e:
-    raise ValueError(f'{path} is missing; prepare it again') from e
+    array = np.load(local, mmap_mode='r', allow_pickle=False)
   except (ValueError, EOFError, OSError) as e:
-    raise ValueError(
-      f'{path} is truncated or corrupt: {e}; prepare it again'
+    raise errors.UserError(
+      f'{path} is cut short or damaged: {e}; copy it again, or prepare it again'
     ) from e
   if array.shape != shape or array.dtype != dtype:
-    raise ValueError(
+    raise errors.UserError(
       f'{path} is {array.dtype} {list(array.shape)}, but {INFO_FILE} says '
       f'{np.dtype(dtype)} {list(shape)}; prepare it again'
     )
+  _compare(path, checksums.of_unchanged(local), sha256)
   # Gathering from a memmap would make memmaps, slower and tied to the file.
   return np.asarray(array)
+
+
+def _check_exists(path: epath.Path) -> None:
+  if not path.exists():
+    raise errors.UserError(f'{path} is missing; prepare it again')
+
+
+def _compare(path: epath.Path, actual: str, expected: str) -> None:
+  if actual != expected:
+    raise errors.UserError(
+      f'{path} has changed since it was prepared: its SHA-256 is {actual}, '
+      f'{INFO_FILE} says {expected}; prepare it again'
+    )

@@ -6,10 +6,11 @@ blue planes of 32 x 32 pixels (https://www.cs.toronto.edu/~kriz/cifar.html).
 
 import hashlib
 import os
-import pathlib
 
 import numpy as np
+from etils import epath
 
+from sagan_jax import errors, files
 from sagan_jax.data import indexed, source
 
 # The order of batches.meta.txt in the archive.
@@ -45,23 +46,23 @@ def open_source(
     The source.
 
   Raises:
-    ValueError: if the size or split is another, or if the files are missing,
+    UserError: if the size or split is another, or if the files are missing,
       truncated or hold a label above 9.
   """
   if image_size != IMAGE_SIZE:
-    raise ValueError(
+    raise errors.UserError(
       f'CIFAR-10 has images of 32 pixels, not {image_size}; set '
       '--config.image_size=32'
     )
   if split not in _PATTERNS:
-    raise ValueError(
+    raise errors.UserError(
       f'CIFAR-10 has no split {split!r}, only {sorted(_PATTERNS)}; set '
       '--config.dataset.split'
     )
   digest = hashlib.sha256()
   image_parts, label_parts = [], []
-  for path in _find(pathlib.Path(place), split):
-    content = path.read_bytes()
+  for path in _find(files.as_path(place), split):
+    content = _read(path)
     image, label = _parse(content, path)
     image_parts.append(image)
     label_parts.append(label)
@@ -77,16 +78,21 @@ def open_source(
     num_examples=len(labels),
     class_names=CLASS_NAMES,
     image_size=image_size,
-    fingerprint=lambda: source.fingerprint(
-      name='cifar10_binary', sha256=digest.hexdigest()
-    ),
+    identity={'name': 'cifar10_binary', 'sha256': digest.hexdigest()},
   )
 
 
-def _parse(content: bytes, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: epath.Path) -> bytes:
+  try:
+    return path.read_bytes()
+  except OSError as e:
+    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
+
+
+def _parse(content: bytes, path: epath.Path) -> tuple[np.ndarray, np.ndarray]:
   """Returns (images [n, 32, 32, 3], labels [n]) of one file."""
   if not content or len(content) % RECORD_BYTES:
-    raise ValueError(
+    raise errors.UserError(
       f'{path} has {len(content)} bytes, which is not a positive multiple of '
       f'{RECORD_BYTES}, one record; is it truncated or another file?'
     )
@@ -98,7 +104,7 @@ def _parse(content: bytes, path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
   return planes.transpose(0, 2, 3, 1), labels
 
 
-def _find(place: pathlib.Path, split: str) -> list[pathlib.Path]:
+def _find(place: epath.Path, split: str) -> list[epath.Path]:
   """Returns the files of a split, in order."""
   pattern = _PATTERNS[split]
   if place.is_file():
@@ -106,7 +112,7 @@ def _find(place: pathlib.Path, split: str) -> list[pathlib.Path]:
   else:
     paths = sorted(place.glob(pattern))
   if not paths:
-    raise ValueError(
+    raise errors.UserError(
       f'{str(place)!r} holds no {pattern}, the {split} split of CIFAR-10; set '
       '--config.dataset.name=cifar10_binary:DIR to the unpacked folder of '
       'cifar-10-binary.tar.gz, or set --config.dataset.split'

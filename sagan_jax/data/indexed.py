@@ -4,12 +4,11 @@ The global batch does not depend on the number of processes, and any batch is
 reached at once.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from sagan_jax.data import source
+from sagan_jax.data import identities, source
 
 
 class IndexedSource:
@@ -23,7 +22,8 @@ class IndexedSource:
     num_examples: int,
     class_names: tuple[str, ...],
     image_size: int,
-    fingerprint: Callable[[], str],
+    identity: dict,
+    verify: Callable[[], None] | None = None,
   ):
     """Initialises the source.
 
@@ -33,20 +33,22 @@ class IndexedSource:
       num_examples: of the split.
       class_names: of the labels.
       image_size: of the images, pixels.
-      fingerprint: called when it is first asked for: it may be slow to make.
+      identity: JSON-serialisable facts.
+      verify: see `source.Source.verify`; None if there is nothing to check.
     """
     self._read = read
-    self._fingerprint = fingerprint
+    self._verify = verify
     self.name = name
     self.num_examples = num_examples
     self.num_classes = len(class_names)
     self.class_names = class_names
     self.image_size = image_size
+    self.identity = identity
 
-  @functools.cached_property
+  @property
   def fingerprint(self) -> str:
     """See `source.Source`."""
-    return self._fingerprint()
+    return identities.fingerprint(self.identity)
 
   def batches(
     self,
@@ -80,6 +82,11 @@ class IndexedSource:
     end = self.num_examples * (process_index + 1) // process_count
     begins = range(begin + start, end, batch_size)
     return self._read(np.arange(b, min(b + batch_size, end)) for b in begins)
+
+  def verify(self) -> None:
+    """Checks every example; see `source.Source.verify`."""
+    if self._verify is not None:
+      self._verify()
 
 
 def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
@@ -116,7 +123,7 @@ def _shuffled_indices(
   Yields:
     int64 [size], example numbers.
   """
-  epoch, order = -1, None
+  epoch, order = -1, np.empty(0, np.int64)
   while True:
     pieces, at, end = [], position, position + size
     while at < end:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from sagan_jax import errors
+
 Host = TypeVar('Host')
 Device = TypeVar('Device')
 
@@ -38,10 +40,10 @@ class Prefetcher(Generic[Host, Device]):
       depth: how many items to keep ready, >= 1.
 
     Raises:
-      ValueError: if `depth` is less than 1.
+      UserError: if `depth` is less than 1.
     """
     if depth < 1:
-      raise ValueError(
+      raise errors.UserError(
         f'prefetch depth {depth} must be at least 1 batch; set '
         '--config.prefetch'
       )
@@ -54,7 +56,7 @@ class Prefetcher(Generic[Host, Device]):
     self._error: BaseException | None = None
     self._done = False  # The thread will add nothing more.
     self._closed = False
-    # A daemon, lest a hanging read keep a failed program from ending.
+    # A daemon, so that a hanging read does not keep a failed program alive.
     self._thread = threading.Thread(
       target=self._work, name='prefetch', daemon=True
     )

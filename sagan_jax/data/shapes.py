@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sagan_jax import errors
 from sagan_jax.data import figures, indexed, source
 
 CLASS_NAMES = tuple(figures.FIGURES)
@@ -53,22 +54,22 @@ def open_source(
     The source. It keeps what it has drawn.
 
   Raises:
-    ValueError: if the split is unknown or a size is not positive.
+    UserError: if the split is unknown or a size is not positive.
   """
   if num_examples is None:
     num_examples = DEFAULT_NUM_EXAMPLES
   if split not in _SPLITS:
-    raise ValueError(
+    raise errors.UserError(
       f"dataset 'shapes' has no split {split!r}, only {sorted(_SPLITS)}; set "
       '--config.dataset.split'
     )
   if image_size < 8:
-    raise ValueError(
+    raise errors.UserError(
       f"dataset 'shapes' cannot be drawn at image_size {image_size}: 8 pixels "
       'is the least; set --config.image_size'
     )
   if num_examples < 1:
-    raise ValueError(
+    raise errors.UserError(
       f'num_examples {num_examples} must be positive; set '
       '--config.dataset.num_examples'
     )
@@ -79,13 +80,13 @@ def open_source(
     num_examples=num_examples,
     class_names=CLASS_NAMES,
     image_size=image_size,
-    fingerprint=lambda: source.fingerprint(
-      name='shapes',
-      version=VERSION,
-      split=split,
-      num_examples=num_examples,
-      image_size=image_size,
-    ),
+    identity={
+      'name': 'shapes',
+      'version': VERSION,
+      'split': split,
+      'num_examples': num_examples,
+      'image_size': image_size,
+    },
   )
 
 
@@ -105,7 +106,7 @@ class _Album:
   def gather(self, index: np.ndarray) -> source.Batch:
     """Returns the examples numbered `index`, int64 [n]."""
     label = (index % len(CLASS_NAMES)).astype(np.int32)
-    if self._images is None:
+    if self._images is None or self._drawn is None:
       return source.Batch(image=self._draw(index), label=label)
     with self._lock:
       new = np.unique(index[~self._drawn[index]])
@@ -201,7 +202,8 @@ def _palette(
   saturation = np.where(dark, 0.75, 0.16 + 0.14 * spread)
   near = _hsv(hue + 0.5, saturation, value)
   far = _hsv(hue + 0.5, saturation * 0.7, value + np.where(dark, 0.22, 0.08))
-  return tuple(c.astype(np.float32) for c in (front, near, far))
+  front, near, far = (c.astype(np.float32) for c in (front, near, far))
+  return front, near, far
 
 
 def _hsv(h, s, v) -> np.ndarray:

@@ -9,12 +9,12 @@ end to end, so that a batch may straddle two of them and none is dropped. Batch
 k holds the stream's positions `[k * batch_size, (k + 1) * batch_size)`.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
+
+from sagan_jax import errors
 
 
 class Batch(TypedDict):
@@ -33,9 +33,11 @@ class Source(Protocol):
     num_classes: labels are in [0, num_classes).
     class_names: one name for each label.
     image_size: height and width of the images, pixels.
-    fingerprint: hex digest of what the data is: identity, version, split and
-      preprocessing. Equal fingerprints mean equal images, so that it can key a
-      cache of statistics of the data.
+    identity: JSON-serialisable facts that say what the data is: kind, contents,
+      version, split, preprocessing. Two of them can be compared with
+      `data.changes`. It does not depend on where the data lies.
+    fingerprint: hex digest of `identity`. Equal fingerprints mean equal images,
+      so that it can key a cache of statistics of the data.
   """
 
   name: str
@@ -43,7 +45,16 @@ class Source(Protocol):
   num_classes: int
   class_names: tuple[str, ...]
   image_size: int
-  fingerprint: str
+
+  @property
+  def identity(self) -> dict:
+    """JSON-serialisable facts."""
+    ...
+
+  @property
+  def fingerprint(self) -> str:
+    """Hexadecimal digits."""
+    ...
 
   def batches(
     self,
@@ -89,18 +100,16 @@ class Source(Protocol):
     """
     ...
 
+  def verify(self) -> None:
+    """Reads every example, where opening the source did not check them.
 
-def fingerprint(**identity) -> str:
-  """Returns a short SHA-256 of what identifies a data set.
+    A folder's files are decoded. TFDS records are not read: they are checked
+    when they are used.
 
-  Args:
-    **identity: JSON-serialisable facts; a change of any changes the result.
-
-  Returns:
-    16 hexadecimal digits.
-  """
-  text = json.dumps(identity, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
+    Raises:
+      UserError: if any cannot be read, with the names of all of them.
+    """
+    ...
 
 
 def check_labels(
@@ -112,8 +121,8 @@ def check_labels(
 ) -> np.ndarray:
   """Returns labels as int32 after checking their range.
 
-  On a device an out-of-range label would be clamped without a word, so that it
-  would train the wrong class.
+  On a device an out-of-range label would be silently clamped and train the wrong
+  class.
 
   Args:
     label: integers [n].
@@ -125,12 +134,12 @@ def check_labels(
     int32 [n].
 
   Raises:
-    ValueError: if a label is outside [0, num_classes).
+    UserError: if a label is outside [0, num_classes).
   """
   bad = np.flatnonzero((label < 0) | (label >= num_classes))
   if bad.size:
     name = bad[0] if names is None else names[bad[0]]
-    raise ValueError(
+    raise errors.UserError(
       f'{where}: example {name} has label {label[bad[0]]}; labels '
       f'must be in [0, {num_classes}). A split without labels (such as a '
       'hidden test set) cannot be used: set --config.dataset.split.'
@@ -169,11 +178,12 @@ def local_batch_size(
     `batch_size / process_count`.
 
   Raises:
-    ValueError: if that is not a whole positive number.
+    UserError: if that is not a whole positive number.
+    ValueError: if there is no such process.
   """
   check_process(process_index, process_count)
   if batch_size < 1 or batch_size % process_count:
-    raise ValueError(
+    raise errors.UserError(
       f'batch_size {batch_size} must be a positive multiple of '
       f'{process_count} processes; set --config.batch_size'
     )

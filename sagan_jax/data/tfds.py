@@ -1,6 +1,4 @@
-"""Prepared TensorFlow Datasets, from a local or gs:// directory.
-
-The only file that uses TensorFlow, on the CPU alone; nothing is downloaded.
+"""Prepared TensorFlow Datasets, read by TensorFlow, on the CPU alone.
 
 Each process reads its own contiguous share of the split. Every epoch is a
 tf.data graph of its own whose order is a function of (seed, epoch), so that
@@ -12,15 +10,14 @@ Images are reduced to their centre square while they are decoded, resized with
 an antialiased bilinear filter and rounded to uint8.
 """
 
-import os
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from sagan_jax.data import source, tfds_decode
+from sagan_jax import errors
+from sagan_jax.data import identities, source, tfds_decode, tfds_directory
 
 DEFAULT_SHUFFLE_BUFFER = 10_000
 # A change of the decoded pixels must change this; it is in the fingerprint.
@@ -29,6 +26,12 @@ _PREPROCESSING = 'centre square, antialiased bilinear, v1'
 # part of the order, so they do not follow TFDS's defaults.
 _CYCLE_LENGTH = 16
 _BLOCK_LENGTH = 16
+# A damaged image, a damaged record, and a file that is not there.
+_UNREADABLE = (
+  tf.errors.InvalidArgumentError,
+  tf.errors.DataLossError,
+  tf.errors.NotFoundError,
+)
 
 
 class TfdsSource:
@@ -36,64 +39,43 @@ class TfdsSource:
 
   def __init__(
     self,
-    dataset_name: str,
+    prepared: tfds_directory.Prepared,
     *,
     image_size: int,
-    split: str,
-    data_dir: str | None = None,
     shuffle_buffer: int | None = None,
   ):
-    """Opens the data set; reads only its description.
+    """Opens a split; reads nothing yet.
 
     Args:
-      dataset_name: as TFDS names it: 'cifar10', 'imagenet2012:5.1.0',
-        'imagenet_resized/64x64'.
+      prepared: the split.
       image_size: height and width to resize to, pixels.
-      split: anything TFDS understands, e.g. 'train' or 'train[:90%]'.
-      data_dir: a path or gs:// URL; None is the TFDS default.
       shuffle_buffer: records to shuffle among; None is
         `DEFAULT_SHUFFLE_BUFFER`.
 
     Raises:
-      ValueError: if the data is not there, has no such split, or is not
-        images with class labels.
+      UserError: if `shuffle_buffer` is not positive.
     """
     if shuffle_buffer is None:
       shuffle_buffer = DEFAULT_SHUFFLE_BUFFER
     if shuffle_buffer < 1:
-      raise ValueError(
+      raise errors.UserError(
         f'shuffle_buffer {shuffle_buffer} must be at least 1; set '
         '--config.dataset.shuffle_buffer'
       )
     # TensorFlow would take all memory of the accelerators that JAX uses.
     tf.config.set_visible_devices([], 'GPU')
     tf.config.set_visible_devices([], 'TPU')
-    self.name = f'tfds:{dataset_name}'
-    self._builder = _open(dataset_name, data_dir)
-    features = dict(self._builder.info.features)
-    if not (
-      isinstance(features.get('image'), tfds.features.Image)
-      and isinstance(features.get('label'), tfds.features.ClassLabel)
-    ):
-      raise ValueError(
-        f'dataset {self.name!r} has the features {sorted(features)}; an '
-        "'image' and a class 'label' are needed; set --config.dataset.name"
-      )
-    self._split = split
+    self._builder = prepared.builder
+    self._split = prepared.split
+    self._has_labels = prepared.has_labels
     self._shuffle_buffer = shuffle_buffer
-    self.num_examples = self._count(split)
-    # From the data: imagenet_resized orders its labels unlike imagenet2012.
-    self.num_classes = features['label'].num_classes
-    self.class_names = tuple(features['label'].names)
+    self.name = prepared.name
+    self.num_examples = prepared.num_examples
+    self.num_classes = len(prepared.class_names)
+    self.class_names = prepared.class_names
     self.image_size = image_size
-    self.fingerprint = source.fingerprint(
-      name=self._builder.info.full_name,
-      split=split,
-      num_examples=self.num_examples,
-      class_names=self.class_names,
-      image_size=image_size,
-      preprocessing=_PREPROCESSING,
-    )
+    self.identity = prepared.identity(image_size, _PREPROCESSING)
+    self.fingerprint = identities.fingerprint(self.identity)
 
   def batches(
     self,
@@ -109,7 +91,7 @@ class TfdsSource:
       batch_size, process_index, process_count
     )
     share = self._share(process_index, process_count)
-    epoch_size = self._count(share)
+    epoch_size = self._builder.info.splits[share].num_examples
 
     def chunks():
       epoch, skip = divmod(start * local_size, epoch_size)
@@ -133,10 +115,13 @@ class TfdsSource:
     share = self._share(process_index, process_count)
     return self._read(share, batch_size, start, None)
 
+  def verify(self) -> None:
+    """Reads nothing; see `source.Source.verify`."""
+
   def _share(self, process_index: int, process_count: int):
     """Returns the sub-split that one process reads."""
     if process_count > self.num_examples:
-      raise ValueError(
+      raise errors.UserError(
         f'split {self._split!r} of {self.name!r} has {self.num_examples} '
         f'examples, too few for {process_count} processes; set '
         '--config.dataset.split'
@@ -144,21 +129,6 @@ class TfdsSource:
     return tfds.even_splits(self._split, process_count, drop_remainder=False)[
       process_index
     ]
-
-  def _count(self, split) -> int:
-    """Returns the number of examples in a split or sub-split."""
-    try:
-      count = self._builder.info.splits[split].num_examples
-    except (KeyError, ValueError) as e:
-      raise ValueError(
-        f'dataset {self.name!r} has no split {split!r}, only '
-        f'{sorted(self._builder.info.splits)}; set --config.dataset.split'
-      ) from e
-    if not count:
-      raise ValueError(
-        f'split {split!r} of {self.name!r} is empty; set --config.dataset.split'
-      )
-    return count
 
   def _read(
     self, split, batch_size: int, skip: int, seeds: list[int] | None
@@ -188,7 +158,14 @@ class TfdsSource:
         skip_prefetch=True,
       ),
     )
-    records = records.map(lambda r: (r['image'], r['label'], r['tfds_id']))
+    no_label = tf.zeros([], tf.int64)
+    records = records.map(
+      lambda r: (
+        r['image'],
+        r['label'] if self._has_labels else no_label,
+        r['tfds_id'],
+      )
+    )
     if seeds is not None:
       records = records.shuffle(
         self._shuffle_buffer, seed=seeds[1], reshuffle_each_iteration=False
@@ -200,16 +177,16 @@ class TfdsSource:
       .prefetch(1)
       .as_numpy_iterator()
     )
-    while True:
-      try:
-        image, label, tfds_id = next(batches)
-      except StopIteration:
-        return
-      except tf.errors.InvalidArgumentError as e:
-        raise ValueError(
-          f'a record of {self.name!r}, split {split!r}, in '
-          f'{self._builder.data_dir} cannot be decoded: {e.message}'
-        ) from e
+    try:
+      yield from self._checked(batches)
+    except _UNREADABLE as e:
+      raise errors.UserError(
+        f'a record of {self.name!r}, split {split!r}, in '
+        f'{self._builder.data_dir} cannot be decoded: {e.message}'
+      ) from e
+
+  def _checked(self, batches) -> Iterator[source.Batch]:
+    for image, label, tfds_id in batches:
       label = source.check_labels(
         label, self.num_classes, where=self.name, names=tfds_id
       )
@@ -220,42 +197,19 @@ class TfdsSource:
     return image, label, tfds_id
 
 
-def _open(dataset_name: str, data_dir: str | None):
-  """Returns a read-only builder of prepared data: the newest version.
-
-  Found by its files. `tfds.builder` looks for the data set's code first, which
-  would reach for the network where the data is missing.
-  """
-  if data_dir is None:
-    data_dir = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
-  name, _, version = dataset_name.partition(':')
-  root = os.path.join(os.path.expanduser(data_dir), name)
-  found = {}
-  for path in tf.io.gfile.glob(f'{root}/{version or "*"}/dataset_info.json'):
-    folder = os.path.dirname(path)
-    if match := re.fullmatch(r'(\d+)\.(\d+)\.(\d+)', os.path.basename(folder)):
-      found[tuple(int(n) for n in match.groups())] = folder
-  if not found:
-    raise ValueError(
-      f'no prepared data of {dataset_name!r}: there is no '
-      f'{root}/{version or "<version>"}/dataset_info.json. Set '
-      '--config.dataset.data_dir=DIR, or prepare the data with '
-      f'`tfds build {name} --data_dir=DIR`'
-    )
-  return tfds.builder_from_directory(found[max(found)])
-
-
 def _rebatch(
   chunks: Iterator[source.Batch], batch_size: int
 ) -> Iterator[source.Batch]:
   """Joins batches of at most `batch_size` into batches of exactly that."""
-  pending = None
-  for chunk in chunks:
+  pending: dict[str, np.ndarray] | None = None
+  for batch in chunks:
+    chunk = {'image': batch['image'], 'label': batch['label']}
     if pending is not None:
       chunk = {k: np.concatenate([pending[k], chunk[k]]) for k in chunk}
       pending = None
     if len(chunk['label']) >= batch_size:
-      yield source.Batch(**{k: v[:batch_size] for k, v in chunk.items()})
+      image, label = (chunk[k][:batch_size] for k in ('image', 'label'))
+      yield source.Batch(image=image, label=label)
       chunk = {k: v[batch_size:] for k, v in chunk.items()}
     if len(chunk['label']):
       pending = chunk

@@ -61,7 +61,7 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
     with jax.profiler.trace(profile):
       _time_steps(step, current, itertools.repeat(synthetic), 2, 1)
 
-  gflop = flops.step_flops(c) / 1e9
+  gflop = flops.step_flops(gan) / 1e9
   compiled = step.cost_analysis()['flops'] * mesh.size / c.batch_size / 1e9
   return {
     'compile_secs': compile_secs,

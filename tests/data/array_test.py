@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from sagan_jax import data
-from sagan_jax.data import array, indexed
+from sagan_jax import data, errors
+from sagan_jax.data import array, checksums, indexed, remote
+from tests.support import gcs
 
 NUM_EXAMPLES = 23
 
@@ -32,8 +35,8 @@ def write(directory, *, images=None, labels=None, **changes):
     split='train',
     source='test',
     source_fingerprint='0123',
-    images_sha256=array.sha256(directory / 'images.npy'),
-    labels_sha256=array.sha256(directory / 'labels.npy'),
+    images_sha256=checksums.sha256(directory / 'images.npy'),
+    labels_sha256=checksums.sha256(directory / 'labels.npy'),
   )
   fields = {**dataclasses.asdict(info), **changes}
   (directory / 'dataset.json').write_text(json.dumps(fields))
@@ -146,18 +149,16 @@ def test_fingerprint_follows_the_content(tmp_path):
   [
     (dict(batch_size=10, process_count=4), 'batch_size 10 .* of 4 processes'),
     (dict(batch_size=0), 'batch_size 0 must be a positive multiple'),
-    (
-      dict(batch_size=4, process_index=2, process_count=2),
-      r'process_index 2 must be in \[0, 2\)',
-    ),
   ],
 )
 def test_impossible_batches_are_refused_at_once(src, kwargs, match):
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     src.batches(seed=0, **kwargs)
 
 
 def test_examples_of_a_process_that_is_not_are_refused(src):
+  with pytest.raises(ValueError, match=r'process_index 2 must be in \[0, 2\)'):
+    src.batches(seed=0, batch_size=4, process_index=2, process_count=2)
   with pytest.raises(ValueError, match=r'process_index -1 must be in \[0, 1\)'):
     src.examples(batch_size=2, process_index=-1)
 
@@ -168,7 +169,12 @@ def test_examples_of_a_process_that_is_not_are_refused(src):
     (dict(image_size=16), r'holds images of 16 pixels.*config.image_size=16'),
     (dict(split='test'), r"split 'test', not 'train'.*dataset.split=test"),
     (dict(format_version=9), 'format version 9, this program reads version 1'),
-    (dict(extra=1), r"dataset.json is corrupt: .*'extra'"),
+    (dict(extra=1), 'dataset.json is damaged: wrong or missing extra; prep'),
+    (dict(class_names=3), 'dataset.json is damaged: wrong or .* class_names;'),
+    (
+      dict(images_sha256='../../x', split=None),
+      'damaged: wrong or missing images_sha256, split;',
+    ),
     (dict(class_names=['a', 'b']), r'example 2 has label 2; .*\[0, 2\)'),
     (
       dict(num_examples=24),
@@ -186,27 +192,125 @@ def test_examples_of_a_process_that_is_not_are_refused(src):
 )
 def test_a_directory_that_does_not_fit_is_refused(tmp_path, changes, match):
   name = write(tmp_path / 'data', **changes)
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     data.make_source(name, image_size=8)
 
 
 def test_damaged_directories_are_refused(tmp_path):
   directory = tmp_path / 'data'
-  with pytest.raises(ValueError, match='data.* is not a prepared data set'):
+  with pytest.raises(
+    errors.UserError, match='data.* is not a prepared data set'
+  ):
     data.make_source(f'array:{directory}', image_size=8)
   name = write(directory)
   path = directory / 'images.npy'
   whole = path.read_bytes()
   for length in (len(whole) - 1, 40, 0):
     path.write_bytes(whole[:length])
-    with pytest.raises(ValueError, match='images.npy is truncated or corrupt'):
+    with pytest.raises(
+      errors.UserError, match='images.npy is cut short or damaged: .*; copy it'
+    ):
       data.make_source(name, image_size=8)
   path.unlink()
-  with pytest.raises(ValueError, match='images.npy is missing'):
+  with pytest.raises(errors.UserError, match='images.npy is missing'):
     data.make_source(name, image_size=8)
   (directory / 'dataset.json').write_text('{')
-  with pytest.raises(ValueError, match='dataset.json is corrupt'):
+  with pytest.raises(errors.UserError, match='dataset.json is damaged: it is'):
     data.make_source(name, image_size=8)
+
+
+@pytest.mark.parametrize('file', ['images.npy', 'labels.npy'])
+def test_files_are_bound_to_their_checksums(tmp_path, file):
+  name = write(tmp_path / 'data')
+  first = data.make_source(name, image_size=8).identity
+  path = tmp_path / 'data' / file
+  changed = np.load(path)
+  changed[-1] = 3
+  np.save(path, changed)
+  with pytest.raises(
+    errors.UserError, match=f'{file} has changed since .* dataset.json says'
+  ):
+    data.make_source(name, image_size=8)
+  changed = {'images.npy': 'images', 'labels.npy': 'labels'}[file]
+  name = write(tmp_path / 'data', **{changed: np.load(path)})  # Prepared again.
+  second = data.make_source(name, image_size=8).identity
+  (line,) = data.changes(first, second)
+  assert line.startswith(f'{changed}_sha256: ')
+
+
+def test_is_read_in_full_once(tmp_path, monkeypatch):
+  name = write(tmp_path / 'data')
+  data.make_source(name, image_size=8)
+  monkeypatch.setattr(checksums, 'sha256', None)
+  data.make_source(name, image_size=8)
+
+
+def test_a_remote_directory_is_copied_once(tmp_path, monkeypatch):
+  monkeypatch.setenv('SAGAN_JAX_CACHE', str(tmp_path / 'cache'))
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  (tmp_path / 'bucket').mkdir()
+  write(local('gs://bucket/data'))
+  src = data.make_source('array:gs://bucket/data', image_size=8)
+  assert src.name == 'array:gs://bucket/data'
+  take(src.batches(seed=5, batch_size=10), 3)
+  assert array.verify('gs://bucket/data').num_examples == NUM_EXAMPLES
+  monkeypatch.setattr(checksums, 'blocks', None)  # Nothing is read or copied.
+  data.make_source('array:gs://bucket/data', image_size=8)
+  local('gs://bucket/data/images.npy').unlink()
+  with pytest.raises(errors.UserError, match='gs://.*images.npy is missing'):
+    data.make_source('array:gs://bucket/data', image_size=8)
+  with pytest.raises(errors.UserError, match="'gs://b/x' is not a prepared"):
+    data.make_source('array:gs://b/x', image_size=8)
+
+
+def test_a_changed_remote_file_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setenv('SAGAN_JAX_CACHE', str(tmp_path / 'cache'))
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  write(tmp_path / 'data')
+  shutil.copytree(tmp_path / 'data', local('gs://bucket/data'))
+  with open(local('gs://bucket/data/images.npy'), 'ab') as file:
+    file.write(b'x')
+  with pytest.raises(
+    errors.UserError, match='gs://bucket/data/images.npy has changed since it'
+  ):
+    data.make_source('array:gs://bucket/data', image_size=8)
+  assert list((tmp_path / 'cache' / 'arrays').iterdir()) == []
+
+
+def test_abandoned_copies_are_removed(tmp_path, monkeypatch):
+  monkeypatch.setenv('SAGAN_JAX_CACHE', str(tmp_path / 'cache'))
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  (tmp_path / 'bucket').mkdir()
+  write(local('gs://bucket/data'))
+  digest = array.read_info('gs://bucket/data').images_sha256
+  folder = tmp_path / 'cache' / 'arrays'
+  folder.mkdir(parents=True)
+  target = f'{digest[:32]}-images.npy'
+  old, new = (folder / f'.{target}.{i}.part' for i in (1, 2))
+  for part in (old, new):
+    part.write_text('a part')
+  os.utime(old, (0, 0))
+  data.make_source('array:gs://bucket/data', image_size=8)
+  assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_full_cache_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setenv('SAGAN_JAX_CACHE', str(tmp_path / 'cache'))
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  (tmp_path / 'bucket').mkdir()
+  write(local('gs://bucket/data'))
+  usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(remote.shutil, 'disk_usage', lambda _: usage)
+  with pytest.raises(
+    errors.UserError, match='bytes in .*, its disk has 1,000 free; set SAGAN_'
+  ):
+    data.make_source('array:gs://bucket/data', image_size=8)
+
+
+def test_the_home_directory_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+  write(tmp_path / 'data')
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert data.make_source('array:~/data', image_size=8).num_examples == 23
 
 
 def test_verify_finds_one_changed_byte(tmp_path):
@@ -217,10 +321,10 @@ def test_verify_finds_one_changed_byte(tmp_path):
   content = bytearray(path.read_bytes())
   content[-1] ^= 1
   path.write_bytes(content)
-  with pytest.raises(ValueError, match='images.npy has changed since'):
+  with pytest.raises(errors.UserError, match='images.npy has changed since'):
     array.verify(directory)
   path.unlink()
-  with pytest.raises(ValueError, match='images.npy is missing'):
+  with pytest.raises(errors.UserError, match='images.npy is missing'):
     array.verify(directory)
 
 
@@ -238,7 +342,7 @@ def test_verify_finds_one_changed_byte(tmp_path):
 )
 def test_unknown_names_are_refused_with_the_nearest(name, nearest):
   with pytest.raises(
-    ValueError, match=f"unknown dataset '{name}'; did you mean '{nearest}"
+    errors.UserError, match=f"unknown dataset '{name}'; did you mean '{nearest}"
   ):
     data.make_source(name, image_size=8)
 
@@ -254,7 +358,9 @@ def test_unknown_names_are_refused_with_the_nearest(name, nearest):
   ],
 )
 def test_arguments_without_effect_are_refused(name, key, value):
-  with pytest.raises(ValueError, match=f'{key}=.* has no effect on .*{name}'):
+  with pytest.raises(
+    errors.UserError, match=f'{key}=.* has no effect on .*{name}'
+  ):
     data.make_source(name, image_size=8, **{key: value})
 
 

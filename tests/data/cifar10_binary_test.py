@@ -5,8 +5,9 @@ import lzma
 import numpy as np
 import pytest
 
-from sagan_jax import data
+from sagan_jax import data, errors
 from sagan_jax.data import cifar10_binary
+from tests.support import gcs
 
 RECORD = cifar10_binary.RECORD_BYTES
 
@@ -75,7 +76,7 @@ def test_published_records(shared_data, tmp_path):
 )
 def test_wrong_arguments_are_refused(tmp_path, kwargs, match):
   (tmp_path / 'data_batch_1.bin').write_bytes(record(0))
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     data.make_source(
       f'cifar10_binary:{tmp_path}', **{'image_size': 32, **kwargs}
     )
@@ -92,10 +93,29 @@ def test_wrong_arguments_are_refused(tmp_path, kwargs, match):
 def test_damaged_files_are_refused(tmp_path, content, match):
   path = tmp_path / 'data_batch_1.bin'
   path.write_bytes(content)
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     data.make_source(f'cifar10_binary:{path}', image_size=32)
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-  with pytest.raises(ValueError, match=r'none. holds no data_batch_\*.bin'):
+  with pytest.raises(
+    errors.UserError, match=r'none. holds no data_batch_\*.bin'
+  ):
     data.make_source(f'cifar10_binary:{tmp_path / "none"}', image_size=32)
+
+
+def test_an_unreadable_file_is_refused(tmp_path):
+  (tmp_path / 'data_batch_1.bin').mkdir()
+  with pytest.raises(errors.UserError, match='cannot read .*1.bin: Is a dir'):
+    data.make_source(f'cifar10_binary:{tmp_path}', image_size=32)
+
+
+def test_a_remote_folder_is_read(tmp_path, monkeypatch):
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  folder = local('gs://bucket/cifar')
+  folder.mkdir(parents=True)
+  (folder / 'data_batch_1.bin').write_bytes(record(3, 7))
+  for place in ('gs://bucket/cifar', 'gs://bucket/cifar/data_batch_1.bin'):
+    src = data.make_source(f'cifar10_binary:{place}', image_size=32)
+    (batch,) = src.examples(batch_size=10)
+    assert (batch['label'].tolist(), batch['image'][0, 0, 0, 0]) == ([3], 7)

@@ -1,6 +1,7 @@
 """Tests of reading folders of image files."""
 
 import gc
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_jax import data
-from sagan_jax.data import folder
+from sagan_jax import data, errors
+from sagan_jax.data import folder, prefetch
+from tests.support import gcs
 
 
-def save(path, colour=(200, 100, 50), size=(12, 12), mode='RGB', **kwargs):
+def save(path, colour=(200, 100, 50), size=(12, 12)):
   path.parent.mkdir(parents=True, exist_ok=True)
-  image = Image.new('RGB', size, colour)
-  image.convert(mode, palette=Image.Palette.ADAPTIVE).save(path, **kwargs)
+  Image.new('RGB', size, colour).save(path)
 
 
 @pytest.fixture
@@ -83,114 +84,100 @@ def test_batches_restart_and_split_exactly(root):
 
 
 def test_threads_end_with_the_source(root):
-  before = threading.active_count()
+  before = set(threading.enumerate())
+
+  def decoders():
+    new = set(threading.enumerate()) - before
+    return [t for t in new if t.name.startswith('decode')]
+
   src = data.make_source(f'folder:{root}', image_size=8)
   iterator = src.batches(seed=0, batch_size=4)
   next(iterator)
-  assert threading.active_count() > before
+  assert decoders()
   del src, iterator
   gc.collect()
   deadline = time.monotonic() + 10
-  while threading.active_count() > before:
+  while decoders():
     assert time.monotonic() < deadline
     time.sleep(0.001)
 
 
-def test_fingerprint_follows_files_and_size(root):
-  first = data.make_source(f'folder:{root}', image_size=8).fingerprint
-  assert data.make_source(f'folder:{root}', image_size=9).fingerprint != first
-  (root / 'train' / 'ant' / '0.png').rename(root / 'train' / 'ant' / '00.png')
-  assert data.make_source(f'folder:{root}', image_size=8).fingerprint != first
-
-
-@pytest.mark.parametrize('size', [(60, 20), (20, 60)])
-def test_the_centre_square_is_kept(tmp_path, size):
-  # Blue, then green, then red along the long side: green is the centre.
-  pixels = np.zeros((20, 60, 3), np.uint8)
-  for i in range(3):
-    pixels[:, 20 * i : 20 * i + 20, 2 - i] = 255
-  if size == (20, 60):
-    pixels = pixels.transpose(1, 0, 2)
-  Image.fromarray(pixels).save(tmp_path / 'x.png')
-  image = folder.load_image(tmp_path / 'x.png', 10)
-  np.testing.assert_array_equal(
-    image, np.broadcast_to([0, 255, 0], (10, 10, 3))
-  )
-
-
-def test_resizing_is_antialiased(tmp_path):
-  # Stripes of one pixel must average out, not alias into black or white.
-  pixels = np.zeros((64, 64, 3), np.uint8)
-  pixels[::2] = 255
-  Image.fromarray(pixels).save(tmp_path / 'x.png')
-  image = folder.load_image(tmp_path / 'x.png', 8)
-  assert np.abs(image.astype(int) - 127).max() <= 8
-
-
-@pytest.mark.parametrize(
-  ('name', 'mode', 'expected', 'tolerance'),
-  [
-    ('x.jpg', 'RGB', (200, 100, 50), 3),
-    ('x.jpg', 'L', (124, 124, 124), 2),
-    ('x.jpg', 'CMYK', (200, 100, 50), 3),
-    ('x.png', 'RGBA', (200, 100, 50), 0),
-    ('x.png', 'LA', (124, 124, 124), 1),
-    ('x.png', 'P', (200, 100, 50), 0),
-    ('x.png', '1', None, 0),
-  ],
-)
-def test_every_mode_becomes_rgb(tmp_path, name, mode, expected, tolerance):
-  path = tmp_path / name
-  save(path, mode=mode)
-  image = folder.load_image(path, 8)
-  assert (image.shape, image.dtype) == ((8, 8, 3), np.uint8)
-  if expected is not None:
-    assert np.abs(image.astype(int) - expected).max() <= tolerance
-
-
-def test_palette_with_transparency_becomes_rgb(tmp_path):
-  save(tmp_path / 'x.png', mode='P', transparency=bytes([0, 128, 255]))
-  image = folder.load_image(tmp_path / 'x.png', 8)
-  np.testing.assert_array_equal(image[0, 0], [200, 100, 50])
-
-
-def test_sixteen_bit_greyscale_is_scaled(tmp_path):
-  pixels = np.full((8, 8), 0x8000, np.uint16)
-  Image.fromarray(pixels).save(tmp_path / 'x.png')
-  image = folder.load_image(tmp_path / 'x.png', 8)
-  np.testing.assert_array_equal(image, np.full((8, 8, 3), 0x80))
-
-
-def test_suffixes_may_lie(tmp_path):
-  # ImageNet's n02105855_2933.JPEG is a PNG file.
-  save(tmp_path / 'x.JPEG', format='PNG')
-  assert folder.load_image(tmp_path / 'x.JPEG', 8)[0, 0].tolist() == [
-    200,
-    100,
-    50,
+def test_identity_follows_contents_and_size(root, tmp_path):
+  first = data.make_source(f'folder:{root}', image_size=8).identity
+  assert list(first['classes']) == ['ant', 'bee']
+  assert data.make_source(f'folder:{root}', image_size=8).identity == first
+  shutil.copytree(root, tmp_path / 'moved')
+  moved = data.make_source(f'folder:{tmp_path}/moved', image_size=8)
+  assert moved.identity == first
+  larger = data.make_source(f'folder:{root}', image_size=9)
+  assert data.changes(first, larger.identity) == ['image_size: 9 instead of 8']
+  assert larger.fingerprint != moved.fingerprint
+  ant = root / 'train' / 'ant'
+  (ant / '0.png').rename(ant / '00.png')
+  second = data.make_source(f'folder:{root}', image_size=8).identity
+  assert data.changes(first, second) == [
+    'class ant: the same number of files, other contents'
   ]
+  (ant / '00.png').rename(ant / '0.png')
+  content = bytearray((ant / '0.png').read_bytes())
+  content[-1] ^= 1
+  (ant / '0.png').write_bytes(content)  # Of the same size.
+  third = data.make_source(f'folder:{root}', image_size=8).identity
+  assert data.changes(first, third) == data.changes(first, second)
+  assert third != second
+  (ant / '0.png').unlink()
+  fourth = data.make_source(f'folder:{root}', image_size=8).identity
+  assert data.changes(first, fourth) == ['class ant: 3 files instead of 4']
 
 
-def test_real_photos_decode_to_their_area_averages(shared_data, tmp_path):
-  archive = shared_data / 'imagenet-samples' / 'imagenet-samples-orig-122.tar'
-  with tarfile.open(archive) as tar:
-    members = [m for m in tar.getmembers() if m.isfile()][:40]
-    tar.extractall(tmp_path, members=members, filter='data')
-  modes = set()
-  for member in members:
-    path = tmp_path / member.name
-    image = folder.load_image(path, 4).astype(np.float32)
-    with Image.open(path) as full:
-      modes.add(full.mode)
-      pixels = np.asarray(full.convert('RGB'), np.float32)
-    side = min(pixels.shape[:2]) // 4 * 4
-    top, left = ((n - side) // 2 for n in pixels.shape[:2])
-    pixels = pixels[top : top + side, left : left + side]
-    mean = pixels.reshape(4, side // 4, 4, side // 4, 3).mean((1, 3))
-    # The triangle filter is wider than a cell, hence not equality.
-    assert np.abs(image - mean).mean() < 12
-    assert np.corrcoef(image.ravel(), mean.ravel())[0, 1] > 0.9
-  assert modes == {'RGB', 'L'}
+def test_what_one_might_not_expect_is_told(root, capsys):
+  save(root / 'train' / 'loose.png')
+  (root / 'train' / 'README').write_text('of the data')
+  save(root / 'train' / '.ipynb_checkpoints' / 'x.png')
+  save(root / 'train' / '__MACOSX' / 'x.png')
+  (root / 'train' / 'ant' / '._0.png').write_bytes(b'not an image')
+  save(root / 'train' / 'ant' / '9.png', size=(7, 99))
+  src = data.make_source(f'folder:{root}', image_size=8)
+  assert (src.num_examples, src.class_names) == (8, ('ant', 'bee'))
+  assert capsys.readouterr().err.splitlines() == [
+    f'folder:{root}: skipped 2 files with other suffixes and 1 images in no '
+    'class folder',
+    f'folder:{root}: 1 of 8 images are smaller than image_size 8 and are '
+    'enlarged',
+  ]
+  data.make_source(f'folder:{root}', image_size=8, split='val')
+  assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('below', ['', 'train/'])
+def test_a_flat_folder_is_one_class(tmp_path, below):
+  for i in range(3):
+    save(tmp_path / f'{below}{i}.png', (i, 0, 0))
+  src = data.make_source(f'folder:{tmp_path}', image_size=8)
+  assert (src.num_classes, src.class_names) == (1, ('images',))
+  (batch,) = src.examples(batch_size=9)
+  np.testing.assert_array_equal(numbers([batch]), [0, 1, 2])
+  np.testing.assert_array_equal(batch['label'], [0, 0, 0])
+
+
+def test_a_remote_folder_is_read(root, tmp_path, monkeypatch):
+  local = gcs.mock_gcs(monkeypatch, tmp_path / 'remote')
+  here = data.make_source(f'folder:{root}', image_size=8)
+  shutil.copytree(root / 'train', local('gs://bucket/data/train'))
+  there = data.make_source('folder:gs://bucket/data', image_size=8)
+  assert there.identity == here.identity
+  np.testing.assert_array_equal(
+    numbers(there.examples(batch_size=9)), np.arange(7)
+  )
+  there.verify()
+  local('gs://bucket/data/train/ant/2.png').unlink()
+  with pytest.raises(errors.UserError, match='gs://.*/2.png cannot be read'):
+    list(there.examples(batch_size=9))
+
+
+def test_the_home_directory_may_be_written_as_a_tilde(root, monkeypatch):
+  monkeypatch.setenv('HOME', str(root))
+  assert data.make_source('folder:~', image_size=8).num_examples == 7
 
 
 def test_image_folder_of_cifar10(shared_data, tmp_path):
@@ -210,44 +197,73 @@ def test_image_folder_of_cifar10(shared_data, tmp_path):
     np.testing.assert_array_equal(batch['image'][4], np.asarray(image))
 
 
-def test_corrupt_files_are_named(root):
+def truncate(path):
+  path.write_bytes(path.read_bytes()[:-20])
+
+
+def test_every_unreadable_header_is_told_at_once(root):
+  for i in range(30):
+    (root / 'train' / 'bee' / f'{i:02}.jpg').write_bytes(b'no image')
+  (root / 'train' / 'ant' / '0.png').write_bytes(b'')
+  with pytest.raises(errors.UserError) as e:
+    data.make_source(f'folder:{root}', image_size=8)
+  lines = str(e.value).splitlines()
+  assert lines[0] == (
+    f'31 of 37 files in {root}/train cannot be read as images; repair or '
+    'remove them:'
+  )
+  reason = 'it is not a JPEG, PNG or WebP image'
+  assert lines[1:3] == [f'  ant/0.png: {reason}', f'  bee/00.jpg: {reason}']
+  assert (len(lines), lines[-1]) == (22, '  and 11 more')
+
+
+def test_verify_tells_every_file_that_cannot_be_decoded(root):
   src = data.make_source(f'folder:{root}', image_size=8)
-  path = root / 'train' / 'bee' / 'z.png'
-  whole = path.read_bytes()
-  for content in (b'', b'no image', whole[:40], whole[:-20]):
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match='bee/z.png cannot be read as an'):
-      list(src.examples(batch_size=2))
-  jpeg = root / 'x.jpg'
-  save(jpeg, size=(100, 100))
-  jpeg.write_bytes(jpeg.read_bytes()[:-100])
-  with pytest.raises(ValueError, match='x.jpg cannot be .*truncated'):
-    folder.load_image(jpeg, 8)
+  src.verify()
+  assert folder.verify(root, split='train') == (7, 2)
+  for path in ('ant/1.png', 'bee/z.png'):
+    truncate(root / 'train' / path)
+  for verify in (src.verify, lambda: folder.verify(root, split='train')):
+    with pytest.raises(
+      errors.UserError,
+      match='(?s)^2 of 7 files in .*  ant/1.png: .*truncated.*  bee/z.png: ',
+    ):
+      verify()
 
 
-def test_bombs_are_refused_before_decoding(tmp_path, monkeypatch):
-  path = tmp_path / 'bomb.png'
-  Image.new('1', (10_000, 8_001)).save(path)
-  assert path.stat().st_size < 100_000
-  with pytest.raises(ValueError, match='bomb.png .* 10000 x 8001 pixels, over'):
-    folder.load_image(path, 8)
-  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
-  with pytest.raises(ValueError, match='bomb.png .* decompression bomb'):
-    folder.load_image(path, 8)
+def test_a_corrupt_file_is_named_through_the_prefetcher(root):
+  src = data.make_source(f'folder:{root}', image_size=8)
+  truncate(root / 'train' / 'bee' / 'z.png')
+  batches = src.batches(seed=0, batch_size=7)
+  with prefetch.Prefetcher(batches, lambda x: x, depth=2) as reader:
+    with pytest.raises(
+      errors.UserError, match='bee/z.png cannot be read as an image: .*; repair'
+    ):
+      next(reader)
 
 
 def test_missing_folders_are_refused(root, tmp_path):
-  with pytest.raises(ValueError, match="nowhere' is not a folder; set --conf"):
+  with pytest.raises(
+    errors.UserError, match="nowhere' is not a folder; set --conf"
+  ):
     data.make_source(f'folder:{tmp_path}/nowhere', image_size=8)
-  with pytest.raises(ValueError, match="folder 'test'; it has train, val; set"):
+  with pytest.raises(
+    errors.UserError, match="folder 'test'; it has train, val; set"
+  ):
     data.make_source(f'folder:{root}', image_size=8, split='test')
-  with pytest.raises(ValueError, match="'val'; it has class folders only"):
+  with pytest.raises(
+    errors.UserError, match="'val'; it has no split folders, so"
+  ):
     data.make_source(f'folder:{root}/train', image_size=8, split='val')
   empty = root / 'train' / 'cow'
   empty.mkdir()
-  with pytest.raises(ValueError, match="class folder '.*cow' has no image"):
+  with pytest.raises(
+    errors.UserError, match="class folder '.*cow' has no image"
+  ):
     data.make_source(f'folder:{root}', image_size=8)
-  with pytest.raises(ValueError, match="cow' has no class folders"):
+  with pytest.raises(
+    errors.UserError, match="cow' has no class folders and no"
+  ):
     data.make_source(f'folder:{empty}', image_size=8)
 
 

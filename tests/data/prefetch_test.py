@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 
+from sagan_jax import errors
 from sagan_jax.data import prefetch
 
 
@@ -134,6 +135,6 @@ def test_wait_secs_counts_waiting_only():
 
 def test_depth_zero_is_refused():
   with pytest.raises(
-    ValueError, match='prefetch depth 0 must be .*config.prefetch'
+    errors.UserError, match='prefetch depth 0 must be .*config.prefetch'
   ):
     prefetch.Prefetcher(iter(()), lambda x: x, depth=0)

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from sagan_jax import data
+from sagan_jax import data, errors
 from sagan_jax.data import shapes
 
 
@@ -155,6 +155,8 @@ def test_fingerprint_tells_splits_sizes_and_counts_apart():
   assert len(prints) == 4
   again = data.make_source('shapes', image_size=16, num_examples=10)
   assert again.fingerprint in prints
+  # Statistics that were computed before are found under it.
+  assert shapes.open_source(image_size=32).fingerprint == '13b023c321a26734'
 
 
 @pytest.mark.parametrize(
@@ -166,5 +168,5 @@ def test_fingerprint_tells_splits_sizes_and_counts_apart():
   ],
 )
 def test_wrong_arguments_are_refused(kwargs, match):
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     data.make_source('shapes', **{'image_size': 32, **kwargs})

@@ -2,13 +2,14 @@
 
 import io
 import os
+import sys
 import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_jax import data
+from sagan_jax import data, errors
 from sagan_jax.data import folder
 
 tf = pytest.importorskip('tensorflow')
@@ -18,7 +19,13 @@ NUM_EXAMPLES = 23
 
 
 def store(
-  data_dir, name, splits, *, names=('a', 'b', 'c', 'd'), version='1.0.0', **keys
+  data_dir,
+  name,
+  splits,
+  *,
+  names=('a', 'b', 'c', 'd'),
+  version='1.0.0',
+  **keys,
 ):
   """Writes splits of (encoded image, label) pairs, five records a file."""
   image_key, label_key = keys.get('image', 'image'), keys.get('label', 'label')
@@ -246,7 +253,7 @@ def test_broken_records_are_refused(tmp_path, image, match):
   examples = [(encode(plain(0)), 0), (image, 0)]
   store(tmp_path, 'broken', {'train': examples})
   src = data.make_source('tfds:broken', image_size=8, data_dir=str(tmp_path))
-  with pytest.raises(ValueError, match=f'(?s){match}'):
+  with pytest.raises(errors.UserError, match=f'(?s){match}'):
     list(src.examples(batch_size=1))
 
 
@@ -256,7 +263,9 @@ def test_bombs_are_refused_before_decoding(tmp_path, format):
   Image.new('L', (10_000, 8_001)).save(file, format)
   store(tmp_path, 'bomb', {'train': [(file.getvalue(), 0)]})
   src = data.make_source('tfds:bomb', image_size=8, data_dir=str(tmp_path))
-  with pytest.raises(ValueError, match='(?s)over 80,000,000 pixels: record'):
+  with pytest.raises(
+    errors.UserError, match='(?s)over 80,000,000 pixels: record'
+  ):
     list(src.examples(batch_size=1))
 
 
@@ -264,7 +273,7 @@ def test_hidden_labels_are_refused(data_dir):
   src = data.make_source(
     'tfds:numbers', image_size=8, data_dir=data_dir, split='hidden'
   )
-  with pytest.raises(ValueError, match=r'hidden.*__1.* has label -1'):
+  with pytest.raises(errors.UserError, match=r'hidden.*__1.* has label -1'):
     list(src.examples(batch_size=2))
 
 
@@ -280,19 +289,84 @@ def test_hidden_labels_are_refused(data_dir):
 )
 def test_wrong_arguments_are_refused(data_dir, kwargs, match):
   kwargs = {'name': 'tfds:numbers', 'data_dir': data_dir, **kwargs}
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     data.make_source(image_size=8, **kwargs)
 
 
 def test_too_many_processes_are_refused(src):
-  with pytest.raises(ValueError, match='23 examples, too few for 24 processes'):
+  with pytest.raises(
+    errors.UserError, match='23 examples, too few for 24 processes'
+  ):
     src.batches(seed=0, batch_size=24, process_count=24)
   with pytest.raises(ValueError, match=r'process_index 1 must be in \[0, 1\)'):
     src.examples(batch_size=24, process_index=1)
 
 
-def test_data_without_classes_is_refused(tmp_path):
-  examples = {'train': [(encode(plain(0)), 0)]}
+def test_data_without_classes_is_one_class(tmp_path):
+  examples = {'train': [(encode(plain(i)), i) for i in range(3)]}
   store(tmp_path, 'faces', examples, label='person')
-  with pytest.raises(ValueError, match=r"features \['image', 'person'\]; an"):
+  src = data.make_source('tfds:faces', image_size=8, data_dir=str(tmp_path))
+  assert (src.num_classes, src.class_names) == (1, ('images',))
+  (batch,) = src.examples(batch_size=9)
+  np.testing.assert_array_equal(batch['label'], [0, 0, 0])
+  assert batch['label'].dtype == np.int32
+  np.testing.assert_array_equal(numbers([batch]), [0, 1, 2])
+
+
+def test_data_without_images_is_refused(tmp_path):
+  examples = {'train': [(encode(plain(0)), 0)]}
+  store(tmp_path, 'faces', examples, image='picture')
+  with pytest.raises(
+    errors.UserError, match=r"features \['label', 'picture'\]; an 'image' is"
+  ):
     data.make_source('tfds:faces', image_size=8, data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize('damage', ['cut short', 'missing'])
+def test_damaged_record_files_are_refused(tmp_path, damage):
+  store(tmp_path, 'things', {'train': [(encode(plain(0)), 0)] * 3})
+  (path,) = tmp_path.glob('things/1.0.0/*tfrecord*')
+  if damage == 'missing':
+    path.unlink()
+  else:
+    path.write_bytes(path.read_bytes()[:-20])
+  src = data.make_source('tfds:things', image_size=8, data_dir=str(tmp_path))
+  with pytest.raises(
+    errors.UserError, match="(?s)a record of 'tfds:things', split .*: "
+  ):
+    list(src.examples(batch_size=1))
+
+
+@pytest.mark.parametrize('name', ['dataset_info.json', 'features.json'])
+@pytest.mark.parametrize('content', [None, '{"name": '])
+def test_damaged_descriptions_are_refused(tmp_path, name, content):
+  store(tmp_path, 'things', {'train': [(encode(plain(0)), 0)]})
+  path = tmp_path / 'things' / '1.0.0' / name
+  if content is None:
+    path.unlink()
+  else:
+    path.write_text(content)
+  with pytest.raises(
+    errors.UserError, match='does not describe a prepared|no prepared data of'
+  ):
+    data.make_source('tfds:things', image_size=8, data_dir=str(tmp_path))
+
+
+def test_without_tensorflow_the_extra_is_named(data_dir, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow', None)
+  with pytest.raises(
+    errors.UserError,
+    match=r"reading tfds:numbers needs TensorFlow: pip install 'sagan_jax\[tfds",
+  ):
+    data.make_source('tfds:numbers', image_size=8, data_dir=data_dir)
+
+
+def test_verify_reads_nothing(src, monkeypatch):
+  monkeypatch.setattr(src, '_read', None)
+  src.verify()
+
+
+def test_the_fingerprint_is_pinned(src):
+  # Statistics that were computed before are found under it.
+  assert src.identity['name'] == 'numbers/1.0.0'
+  assert src.fingerprint == 'f846ab3b370f3d29'

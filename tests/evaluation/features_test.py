@@ -28,7 +28,7 @@ def _numbered(n, calls=None):
     num_examples=n,
     class_names=tuple('abcde'),
     image_size=8,
-    fingerprint=lambda: f'numbered-{n}',
+    identity={'name': f'numbered-{n}'},
   )
 
 

@@ -22,8 +22,8 @@ def alone(tmp_path_factory):
 
 
 def _assert_same_scores(found, expected):
-  assert found['card'] == expected['card']
-  assert found['card']['num_real'] == found['card']['num_fake'] == 2000
+  assert found['protocol'] == expected['protocol']
+  assert found['protocol']['num_real'] == found['protocol']['num_fake'] == 2000
   assert set(found['scores']) == set(expected['scores'])
   for name, value in expected['scores'].items():
     assert value > 0.1

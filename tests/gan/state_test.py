@@ -40,6 +40,16 @@ def test_a_fresh_state():
   _assert_equal(state.ema_batch_stats, state.generator.stats['batch_stats'])
 
 
+def test_fresh_fields_come_from_the_others():
+  state = _init()
+  bare = dataclasses.replace(state, **dict.fromkeys(state_lib.FRESH))
+  again = state_lib.with_fresh(bare, state_lib.FRESH)
+  assert state_lib.digest(again) == state_lib.digest(state)
+  assert state_lib.with_fresh(bare, []) is bare
+  fields = {field.name for field in dataclasses.fields(state)}
+  assert state_lib.FRESH.keys() < fields
+
+
 def test_no_buffer_is_in_the_state_twice():
   # Or else it could not be donated.
   leaves = [x for x in jax.tree.leaves(_init()) if x.ndim]

@@ -14,22 +14,24 @@ import time
 import pytest
 
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import loop
+from sagan_jax.run import stop
 from tests.conftest import ROOT
 from tests.support import commands, compilation, tiny
 
 # Stops after three steps, in a save that does not end.
 SLOW_SAVE = """
 import sys, time
-from sagan_jax.run import checkpoint
+from sagan_jax.run import checkpoint, stop
 from tests.support import tiny
+
+stop.install()
 
 def wait(self):
   print('saving', flush=True)
   time.sleep(100)
 
 with tiny.small_networks():
-  run = tiny.open_run(sys.argv[1], num_steps=10**6)
+  run = tiny.trainer(sys.argv[1], num_steps=10**6)
   checkpoint.Checkpointer.wait = wait
   run.train()
 """
@@ -39,7 +41,7 @@ def final_digest(workdir):
   """SHA-256 over all leaves of the state of a finished run."""
   with compilation.cheap_compilation():
     changes = {k.replace('.', '__'): v for k, v in commands.CHANGES.items()}
-    state = tiny.open_run(workdir, **changes).train()
+    state = tiny.trainer(workdir, **changes).train()
   assert int(state.step) == commands.NUM_STEPS
   return state_lib.digest(state)
 
@@ -64,8 +66,8 @@ def test_disturbed_runs_end_as_an_undisturbed_one(tmp_path):
   last = 0
   for number, code, after in (
     (signal.SIGKILL, -signal.SIGKILL, draw.randrange(5, 12)),
-    (signal.SIGTERM, loop.EXIT_INTERRUPTED, draw.randrange(14, 20)),
-    (signal.SIGINT, loop.EXIT_INTERRUPTED, draw.randrange(24, 32)),
+    (signal.SIGTERM, stop.EXIT_CODE, draw.randrange(14, 20)),
+    (signal.SIGINT, stop.EXIT_CODE, draw.randrange(24, 32)),
   ):
     process = commands.start(*commands.flags(tmp_path))
     commands.wait_for_row(process, tmp_path, after)
@@ -116,5 +118,5 @@ def test_a_second_signal_ends_a_run_at_once(tmp_path, first, second):
   began = time.monotonic()
   os.kill(process.pid, second)
   process.communicate(timeout=commands.TIMEOUT_SECS)
-  assert process.returncode == -second
+  assert process.returncode == 128 + second
   assert time.monotonic() - began < 20

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from sagan_jax.config import schema as config_lib
+from sagan_jax.config import schema
 from tests.conftest import ROOT
 from tests.support import compilation, tiny
 
@@ -56,11 +56,7 @@ def flags(workdir, **changes):
 def leaves(**changes):
   """The leaves of a run's config as JSON, for where ml_collections is not."""
   return json.dumps(
-    config_lib.flatten(
-      tiny.config(
-        **{k.replace('.', '__'): v for k, v in CHANGES.items()} | changes
-      )
-    )
+    schema.flatten(schema.replace(tiny.config(), CHANGES, **changes))
   )
 
 

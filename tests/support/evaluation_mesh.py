@@ -13,7 +13,7 @@ import sys
 import jax
 
 from sagan_jax.evaluation import evaluator as evaluator_lib
-from sagan_jax.run import experiment
+from sagan_jax.run.run import Run
 from tests.support import tiny
 
 COUNT = 2000
@@ -46,7 +46,7 @@ def record(directory, num_devices, networks=tiny.small_networks, **changes):
     del c.num_devices
     c.num_devices = None
   with networks():
-    run = experiment.Experiment(c, directory / 'run')
+    run = Run.for_training(directory / 'run', c)
     evaluator = evaluator_lib.Evaluator(run.config, run.mesh, run.source)
     state = run.restore()
     (made,) = evaluator.of_state(run.sampler, state)

@@ -7,16 +7,18 @@ is tested on the runs of `real_run.py`.
 """
 
 import contextlib
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import quickstart
-from sagan_jax.gan import build
-from sagan_jax.models import blocks, layers, norm
-from sagan_jax.run import experiment, loop
+from sagan_jax import models
+from sagan_jax.config import schema
+from sagan_jax.models import discriminator, generator, layers, norm
+from sagan_jax.run import loop
+from sagan_jax.run.run import Run
 
 CHANGES = {
   'batch_size': 8,
@@ -45,18 +47,16 @@ CHANGES = {
 
 def config(**changes):
   """The quickstart with `CHANGES` and others: __ stands for the dot."""
-  c = quickstart.get_config()
-  changes = {k.replace('__', '.'): v for k, v in changes.items()}
-  c.update_from_flattened_dict(CHANGES | changes)
-  return c
+  return schema.replace(_quickstart(), CHANGES, **changes)
 
 
-class Generator(blocks.Network):
+@functools.cache
+def _quickstart():
+  return schema.load('quickstart')
+
+
+class Generator(generator.Generator):
   """One normalised layer; the fields and collections of the real one."""
-
-  bn_group_size: int | None = None
-  bn_decay: float = 0.999
-  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -69,7 +69,7 @@ class Generator(blocks.Network):
     return jnp.tanh(x.repeat(factor, 1).repeat(factor, 2))
 
 
-class Discriminator(blocks.Network):
+class Discriminator(discriminator.Discriminator):
   """One normalised layer on the means over squares."""
 
   @nn.compact
@@ -86,27 +86,26 @@ class Discriminator(blocks.Network):
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(build.generator, 'Generator', Generator)
-    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
+    patch.setitem(
+      models.NETWORKS, 'sagan', models.Architecture(Generator, Discriminator)
+    )
     yield
 
 
-def open_experiment(workdir, **changes):
-  """The experiment of `config(**changes)`, with a cache of its own."""
+def opened(workdir, allow_changes=(), **changes):
+  """The `Run` of `config(**changes)`, opened for training."""
   changes = {'eval__cache_dir': str(workdir / 'cache')} | changes
-  return experiment.Experiment(config(**changes), workdir)
+  return Run.for_training(workdir, config(**changes), allow_changes)
 
 
-def open_run(workdir, allow_changes=(), **changes):
+def trainer(workdir, allow_changes=(), **changes):
   """The trainer of a run of `config(**changes)`."""
-  return loop.Trainer(
-    experiment.Experiment(config(**changes), workdir, allow_changes)
-  )
+  return loop.Trainer(opened(workdir, allow_changes, **changes))
 
 
 def run(workdir, allow_changes=(), **changes):
   """Trains to the end; returns the final state."""
-  return open_run(workdir, allow_changes, **changes).train()
+  return trainer(workdir, allow_changes, **changes).train()
 
 
 def leaves(state):

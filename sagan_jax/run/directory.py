@@ -1,0 +1,115 @@
+"""What a run directory says about its run: its config and its data.
+
+config.json       the config, leaf by leaf
+data.json         the data set: name, classes, fingerprint and its parts
+metrics.jsonl     a row per log step
+evaluations.jsonl a record per evaluation
+checkpoints/      states, by step; best/ holds the best one scored
+samples/          grids; scores/ holds tables and plots
+"""
+
+import json
+
+from sagan_jax import data, errors, files
+from sagan_jax.config import schema
+
+CONFIG = 'config.json'
+DATA = 'data.json'
+CHECKPOINTS = 'checkpoints'
+BEST = 'best'
+
+
+def has_states(workdir):
+  """Whether a directory holds a run that has saved a state."""
+  path = workdir / CHECKPOINTS
+  return path.is_dir() and any(p.name.isdigit() for p in path.iterdir())
+
+
+def check_same_config(workdir, config, allow_changes=()):
+  """Refuses a config that is not that of the run in a directory.
+
+  Args:
+    workdir: of a run that has saved a state.
+    config: a `Config`.
+    allow_changes: keys that may differ.
+
+  Raises:
+    UserError: with the list of differences, or if an allowed key is none.
+  """
+  if not (workdir / CONFIG).exists():
+    raise errors.UserError(
+      f'{workdir} holds checkpoints but no {CONFIG}, so nobody can say what run '
+      'they are of; bring it back, or use another --workdir'
+    )
+  saved = schema.saved(workdir / CONFIG)
+  if config.num_classes is None:  # As the data set: checked by its identity.
+    config = schema.replace(config, num_classes=saved.num_classes)
+  for key in allow_changes:
+    if key not in schema.flatten(config):
+      raise errors.UserError(
+        f'unknown config key {key!r} in --allow_changes'
+        f'{schema.nearest(key, schema.flatten(config))}'
+      )
+  changed = schema.differences(saved, config)
+  for key in allow_changes:
+    changed.pop(key, None)
+  if changed:
+    raise errors.UserError(
+      f'{workdir} holds a run with another config:\n  '
+      + '\n  '.join(changed.values())
+      + '\nuse another --workdir, or allow the changes with '
+      f'--allow_changes={",".join(changed)}'
+    )
+
+
+def check_same_data(workdir, source):
+  """Refuses data that is not what the run in a directory was trained on.
+
+  Args:
+    workdir: of a run that has saved a state.
+    source: a `data.Source`.
+
+  Raises:
+    UserError: with what has changed.
+  """
+  path = workdir / DATA
+  if not path.exists():  # Of a run from before this was recorded.
+    return
+  changed = data.changes(files.read_json(path)['identity'], source.identity)
+  if changed:
+    raise errors.UserError(
+      f'the data of the run in {workdir} has changed:\n  '
+      + '\n  '.join(changed)
+      + f'\nbring back {source.name} as it was, use another --workdir, or allow '
+      'the change with --allow_changes=dataset.name'
+    )
+
+
+def record(workdir, config, source):
+  """Writes config and data to a directory, whose run is from now on this one.
+
+  Args:
+    workdir: exists.
+    config: a `Config`.
+    source: a `data.Source`.
+
+  Raises:
+    UserError: if the directory cannot be written.
+  """
+  schema.save(config, workdir / CONFIG)
+  facts = {
+    'name': source.name,
+    'num_examples': source.num_examples,
+    'class_names': list(source.class_names),
+    'fingerprint': source.fingerprint,
+    'identity': source.identity,
+  }
+  files.write(workdir / DATA, json.dumps(facts, indent=2) + '\n')
+
+
+def class_names(workdir, num_classes):
+  """The names of a run's classes, or their numbers where none are recorded."""
+  path = workdir / DATA
+  if path.exists():
+    return tuple(files.read_json(path)['class_names'])
+  return tuple(str(i) for i in range(num_classes))

@@ -1,0 +1,133 @@
+"""What happens every so many steps, on the state after a step.
+
+An event knows its cadence, whether its work for a step is done already, and how
+to do it; the loop knows the order. After a process has died, what it left undone
+at the step that it goes on from is done first.
+"""
+
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from sagan_jax import errors
+from sagan_jax.cluster import sharding
+from sagan_jax.gan import state as state_lib
+from sagan_jax.pictures import grids
+
+
+class Event(Protocol):
+  """Something that is due at the multiples of a number of steps.
+
+  Attributes:
+    name: of the section of the clock that its time counts towards.
+    every_steps: its cadence; every event is due at the last step too.
+  """
+
+  name: str
+  every_steps: int
+
+  def is_done(self, step) -> bool:
+    """Whether the work of a step is there, for instance from before a kill."""
+    ...
+
+  def __call__(self, state) -> None:
+    """Does the work for the step of a `GanState`, which stays as it is."""
+    ...
+
+
+class Checkpoint:
+  """Saves states that are finite."""
+
+  name = 'checkpoint'
+
+  def __init__(self, run, advice):
+    self.every_steps = run.config.checkpoint.every_steps
+    self._checkpointer = run.checkpointer
+    self._advice = advice
+    self._saved = None
+
+  def is_done(self, step):
+    return step == self._saved or step in self._checkpointer.steps()
+
+  def __call__(self, state):
+    # A finite loss may still have sent the weights beyond float32.
+    if not state_lib.all_finite(state):
+      raise errors.UserError(
+        f'the update of step {int(state.step)} left weights that are not '
+        f'finite; {self._advice()}'
+      )
+    self._checkpointer.save(state)
+    self._saved = int(state.step)
+
+  def finish(self, state):
+    """Saves a state unless it is saved, and waits until it is on disk."""
+    if not self.is_done(int(state.step)):
+      self(state)
+    self._checkpointer.wait()
+
+
+class Grids:
+  """Writes grids of fixed latents, of the raw and the averaged weights."""
+
+  name = 'sample'
+
+  def __init__(self, run, writer):
+    self.every_steps = run.config.sample.every_steps
+    self._run = run
+    self._writer = writer
+
+  def is_done(self, step):
+    return all(self._path(step, name).exists() for name in ('raw', 'ema'))
+
+  def __call__(self, state):
+    run, c = self._run, self._run.config
+    mesh = sharding.local_mesh(run.mesh)
+    key = jax.random.key(c.seed)
+    shown = min(c.num_classes, c.sample.max_classes)
+    classes = np.linspace(0, c.num_classes - 1, shown).round()
+    labels = np.repeat(classes, c.sample.images_per_class)
+    for name in 'raw', 'ema':
+      params, stats = sharding.localize(state.generator_variables(name), mesh)
+      stats = run.sampler.standing_stats(
+        params, stats, key, c.sample.standing_batches
+      )
+      images = run.sampler.generate(params, stats, key, labels)
+      if self._writer:
+        sheet = grids.grid(images, c.sample.images_per_class)
+        grids.save_png(self._path(int(state.step), name), sheet)
+        self._writer.write_image(int(state.step), f'samples/{name}', sheet)
+
+  def _path(self, step, name):
+    return self._run.workdir / 'samples' / f'{step:08d}_{name}.png'
+
+
+class Evaluation:
+  """Scores states, as long as that takes no more than its share of the time."""
+
+  name = 'eval'
+
+  def __init__(self, run, scoreboard, writer, clock, say):
+    self.every_steps = run.config.eval.every_steps
+    self._run = run
+    self._scoreboard = scoreboard
+    self._writer = writer
+    self._clock = clock
+    self._say = say
+
+  def is_done(self, step):
+    return self._scoreboard.has(step)
+
+  def __call__(self, state):
+    step, c = int(state.step), self._run.config
+    share = self._clock.shares([self.name])[self.name]
+    allowed = c.eval.max_time_share
+    if share > allowed and step != c.num_steps:  # The last is always scored.
+      self._say(
+        f'step {step}: no evaluation, they have had {share:.1%} of the time '
+        f'({allowed:.1%} are allowed by --config.eval.max_time_share)'
+      )
+      return
+    scalars = self._scoreboard.of_state(state)
+    if self._writer and scalars:
+      self._writer.write(step, scalars)

@@ -1,0 +1,182 @@
+"""`metrics.jsonl`: a JSON object per logged step, on a disk or in a bucket."""
+
+import io
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from etils import epath
+
+from sagan_jax import errors, files
+
+# A bucket takes whole objects only: a row is at risk for so long, unless
+# `flush` is called, as it is with each checkpoint.
+_REMOTE_SECS = 30.0
+
+# A whole row, found without parsing: a long run has a million.
+_ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
+
+
+class LocalRows:
+  """Appends rows to a file.
+
+  Args:
+    path: of the file; made if need be.
+    start_step: rows beyond it, left by a run that died, are dropped; None keeps
+      all.
+    say: told of a last row that was cut short, which is dropped.
+
+  Raises:
+    UserError: if a row is damaged, naming its line, or the file cannot be read
+      or written.
+  """
+
+  def __init__(
+    self,
+    path: epath.Path,
+    start_step: int | None,
+    say: Callable[[str], None],
+  ):
+    self._path = path
+    if path.exists() and not (start_step is None and _is_whole(path)):
+      _drop_after(path, start_step, say)
+    with files.writing(path):
+      # Unbuffered: a row that a full disk refuses must not come again, as
+      # another error, when the file is closed.
+      self._file = open(path, 'ab', buffering=0)
+
+  def append(self, row: bytes) -> None:
+    """Writes a row; raises UserError if the disk refuses it."""
+    with files.writing(self._path):
+      while row:
+        row = row[self._file.write(row) :]
+
+  def flush(self) -> None:
+    """Returns when all rows are on the disk."""
+    with files.writing(self._path):
+      os.fsync(self._file.fileno())
+
+  def close(self) -> None:
+    """Closes the file."""
+    self._file.close()
+
+
+class RemoteRows:
+  """Rows of an object in a bucket, which is written anew every 30 seconds.
+
+  Args and errors are those of `LocalRows`.
+  """
+
+  def __init__(
+    self,
+    path: epath.Path,
+    start_step: int | None,
+    say: Callable[[str], None],
+  ):
+    self._path = path
+    self._rows: list[bytes] = []
+    if path.exists():
+      with _reading(path):
+        content = io.BytesIO(path.read_bytes())
+      scanned = _scan(content, path, start_step, say)
+      self._rows += [row for row, keep in scanned if keep]
+    self._changed = True
+    self.flush()
+
+  def append(self, row: bytes) -> None:
+    """Adds a row; raises UserError if the bucket refuses it."""
+    self._rows.append(row)
+    self._changed = True
+    if time.monotonic() - self._written > _REMOTE_SECS:
+      self.flush()
+
+  def flush(self) -> None:
+    """Returns when all rows are in the bucket."""
+    if self._changed:
+      files.write(self._path, b''.join(self._rows))
+    self._changed, self._written = False, time.monotonic()
+
+  def close(self) -> None:
+    """Writes what is left; raises UserError if the bucket refuses it."""
+    self.flush()
+
+
+class _reading:  # noqa: N801 - reads as a verb where it is used.
+  def __init__(self, path):
+    self._path = path
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    if isinstance(error, OSError):
+      raise errors.UserError(
+        f'cannot read {self._path}: {error.strerror or error}'
+      ) from error
+
+
+def _is_whole(path):
+  """Whether a file ends with a row; its trainer may be at work on it."""
+  with _reading(path), open(path, 'rb') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    return file.read() in (b'', b'\n')
+
+
+def _drop_after(path, start_step, say):
+  """Cuts a file after the last row to keep, and rows to drop out of it."""
+  position = kept = end = 0  # Bytes: read, to keep, kept without a gap.
+  with _reading(path), open(path, 'rb') as file:
+    for row, keep in _scan(file, path, start_step, say):
+      position += len(row)
+      if keep:
+        kept += len(row)
+      if kept == position:
+        end = kept
+    size = file.tell()
+  if kept == size:
+    return
+  with files.writing(path):
+    if kept == end:
+      os.truncate(path, end)
+      return
+    with open(path, 'rb') as file, files.replacing(path) as target:
+      for row, keep in _scan(file, path, start_step, lambda _: None):
+        if keep:
+          target.write(row)
+
+
+def _scan(
+  lines: Iterable[bytes],
+  path: epath.Path,
+  start_step: int | None,
+  say: Callable[[str], None],
+) -> Iterator[tuple[bytes, bool]]:
+  """Yields rows, and whether each is of a step up to `start_step`."""
+  limit = math.inf if start_step is None else start_step
+  for number, line in enumerate(lines, 1):
+    if not line.endswith(b'\n'):  # Of a process that was killed.
+      say(f'{path}: the last row was cut short and is dropped')
+      return
+    step = _step(line)
+    if step is None:
+      raise errors.UserError(
+        f'{path}:{number} is damaged: it is no row of a log; mend or delete '
+        'the line'
+      )
+    yield line, step <= limit
+
+
+def _step(line: bytes) -> int | None:
+  """The step of a row, or None if it is damaged."""
+  row = _ROW.fullmatch(line)
+  if row:
+    return int(row[1])
+  try:
+    step = json.loads(line)['step']
+  except (ValueError, KeyError, TypeError):
+    return None
+  return step if isinstance(step, int) else None

@@ -1,0 +1,64 @@
+"""What a run tells at its beginning and at its end, in lines of text."""
+
+import jax
+
+from sagan_jax.run import log
+
+
+def beginning(run, state):
+  """What is going to be trained, on what, where.
+
+  Args:
+    run: a `run.Run`.
+    state: the `GanState` that it starts from.
+
+  Returns:
+    Lines of text.
+  """
+  networks = {
+    'generator': state.generator,
+    'discriminator': state.discriminator,
+  }
+  lines = [
+    *log.parameter_table(
+      {
+        name: (net.params, net.stats['spectral'])
+        for name, net in networks.items()
+      }
+    ),
+    f'data: {run.source.name}, {run.source.num_examples:,} images, '
+    f'{run.source.num_classes} classes',
+    f'mesh: {run.mesh.size} x {run.mesh.devices.flat[0].device_kind}, '
+    f'{jax.process_count()} processes; workdir: {run.workdir}',
+  ]
+  if int(state.step):
+    lines.append(f'resuming after step {int(state.step)}')
+  return lines
+
+
+def end(run, scoreboard):
+  """What there is now, and which command comes next.
+
+  Args:
+    run: a `run.Run` that has reached its last step.
+    scoreboard: of its evaluations, or None.
+
+  Returns:
+    Lines of text.
+  """
+  steps = run.config.num_steps
+  lines = [
+    f'finished: {steps:,} steps in {run.workdir}',
+    f'  images: {run.workdir / "samples" / f"{steps:08d}_ema.png"}',
+  ]
+  evaluate = f'python -m sagan_jax.evaluate --workdir={run.workdir}'
+  best = scoreboard.best() if scoreboard else None
+  if best is None:
+    return [*lines, f'  next: score it with {evaluate}']
+  return [
+    *lines,
+    f'  scores: {run.workdir / "scores" / "scores.md"}',
+    f'  best: {best.metric} {best.value:.4g} at step {best.step}, kept in '
+    f'{run.workdir / "best"}',
+    f'  next: score more of it with {evaluate} --step=best',
+  ]
