@@ -82,7 +82,8 @@ class Trainer:
       UserError: if a loss is not finite (nothing is saved then), the data
         cannot be read (what was reached is), or a disk is full.
     """
-    state, self._state = self._state, None  # The first step donates it.
+    state = self._state
+    del self._state  # The first step donates it.
     with contextlib.ExitStack() as stack:
       # However the loop ends, what is being saved is worth the wait. Each is
       # closed, whatever the others raise; the checkpointer first.

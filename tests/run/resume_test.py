@@ -58,6 +58,7 @@ def files(workdir):
   return {p.name: p.read_bytes() for p in (workdir / 'samples').iterdir()}
 
 
+@pytest.mark.slow
 def test_disturbed_runs_end_as_an_undisturbed_one(tmp_path):
   """Kill -9, SIGTERM, Ctrl-C, each at some step, and the same command again."""
   straight, _ = commands.undisturbed()
