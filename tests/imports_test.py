@@ -21,7 +21,7 @@ FOLDERS = (
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )
-COMMANDS = ('main', 'benchmark', 'prepare')
+COMMANDS = ('main', 'benchmark', 'prepare', 'launch')
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
