@@ -13,7 +13,6 @@ a neighbor died), and not when it ends with 0 (finished), 1 (failed), 2
 (refused) or 77 (no progress since the last restart).
 """
 
-import argparse
 import dataclasses
 import shlex
 import sys
@@ -119,7 +118,7 @@ def _add_argument(parser, field, hint):
   required = field.default is dataclasses.MISSING
   settings = {'required': True} if required else {'default': field.default}
   if kind is bool:
-    settings['action'] = argparse.BooleanOptionalAction
+    settings['action'] = 'store_true'
   else:
     settings |= {'type': kind, 'metavar': kind.__name__.upper()}
     if not required and field.default not in (None, ''):

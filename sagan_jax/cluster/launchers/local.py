@@ -116,8 +116,8 @@ class _Attempt:
     self._processes = []
     self._codes = {}  # {process: exit code} of those that ended by themselves.
     self._running = set()
-    self._deadline = None  # When to end the others, after a failure.
-    self._ending = []  # The signals still to be sent then.
+    self._ending = None  # After a failure: the signals still to be sent.
+    self._deadline = None  # When to send the next.
     self.asked_to_stop = False
 
   def run(self):
@@ -183,25 +183,25 @@ class _Attempt:
     """Notes that a process has ended."""
     self._running.remove(i)
     code = code if code >= 0 else 128 - code
-    killed_here = self._deadline is not None and not self._ending
-    if not killed_here or code != 128 + signal.SIGKILL:
+    killed_here = self._ending == [] and code == 128 + signal.SIGKILL
+    if not killed_here:
       self._codes[i] = code
     if code == exit_codes.FINISHED:
       return
     _say(f'process {i} ended with {code} ({exit_codes.describe(code)})')
-    if self._running and self._deadline is None:
+    if self._ending is None and self._running:
       self._ending = [signal.SIGTERM, signal.SIGKILL]
       self._deadline = time.monotonic() + self._options.grace
 
   def _end_others(self):
+    """Sends the next signal to those that are still there."""
     number = self._ending.pop(0)
     who = ', '.join(map(str, sorted(self._running)))
     _say(f'{number.name} to process {who}, still there')
     self._send(number)
-    # SIGKILL cannot fail, but its effect may wait for a disk.
-    self._deadline = time.monotonic() + (
-      self._options.grace if self._ending else float('inf')
-    )
+    self._deadline = None  # Nothing comes after SIGKILL.
+    if self._ending:
+      self._deadline = time.monotonic() + self._options.grace
 
   def _send(self, number):
     for i in sorted(self._running):

@@ -130,10 +130,12 @@ release() {{
 }}
 
 # Runs a command on all workers; returns the most telling of their exit codes,
-# or 255 if none was told. gcloud itself returns that of the first worker.
+# where gcloud returns that of the first worker.
 run() {{
-  local line="($setup
-) && $1; echo \\"launch: exit code \\$?\\""
+  local line="trap 'echo \\"launch: exit code \\$?\\"' EXIT; trap : TERM
+set -e
+$setup
+$1"
   # A connection can break while the command lives on: wait for that to end.
   gcloud compute tpus tpu-vm ssh "$name" "${{where[@]}}" --worker=all \\
     --command="flock /tmp/$name.lock bash -c $(printf %q "$line")" 2>&1 |
@@ -143,14 +145,15 @@ run() {{
         code = substr($0, RSTART + 18, RLENGTH - 18) + 0
         seen[code] = 1
         if (code > 0) other = code
-        told = 1
       }}
       END {{
         split("2 1 77 76 75", order)
         for (i = 1; i <= 5; i++) if (order[i] in seen) exit order[i]
-        exit told ? other : 255
+        exit other + 0
       }}'
-  return "${{PIPESTATUS[1]}}"
+  local codes=("${{PIPESTATUS[@]}}")
+  ((codes[1] == 0)) && return "${{codes[0]}}"  # Not all may have told.
+  return "${{codes[1]}}"
 }}
 
 worst=0
