@@ -9,10 +9,12 @@ import os
 import sys
 
 # Appends {name, arguments, files: {argument: text}} to a log, as one line.
+# The files are those that a scheduler would read.
 _RECORD = """
 import json, os, pathlib, sys
 arguments = sys.argv[2:]
-read = {a: pathlib.Path(a).read_text() for a in arguments if os.path.isfile(a)}
+paths = [a for a in arguments if a.endswith(('.yaml', '.sbatch', '.sh'))]
+read = {path: pathlib.Path(path).read_text() for path in paths}
 call = {'name': sys.argv[1], 'arguments': arguments, 'files': read}
 with open(os.environ['STUB_LOG'], 'a') as file:
   file.write(json.dumps(call) + '\\n')

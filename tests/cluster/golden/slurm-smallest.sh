@@ -13,6 +13,7 @@ command=(python -m sagan_jax.main --config=experiments/imagenet.py --workdir=gs:
 # srun returns the largest exit code of its tasks. So that the most telling one
 # is the largest, a task reports 1 to 27 (do not restart) as 101 to 127, above
 # 75 and 76 (restart), and death by signal n as n, below them.
+# shellcheck disable=SC2016
 task='
 trap : TERM INT  # The command gets them too; wait for it.
 "$@"
