@@ -13,14 +13,12 @@ a neighbor died), and not when it ends with 0 (finished), 1 (failed), 2
 (refused) or 77 (no progress since the last restart).
 """
 
-import dataclasses
 import shlex
 import sys
-import types
-import typing
 
 from sagan_jax import errors
 from sagan_jax.cluster import launchers
+from sagan_jax.cluster.launchers import flags
 from sagan_jax.config import command_line
 from sagan_jax.run import command as boundary
 
@@ -48,12 +46,7 @@ def main(argv=None):
   args = command_line.parse(parser, own[1:])
   if not command:
     raise errors.UserError(f'no command; put it after --: {parser.prog} -- ...')
-  options = module.Options(
-    **{
-      field.name: getattr(args, field.name)
-      for field in dataclasses.fields(module.Options)
-    }
-  )
+  options = flags.options(module.Options, args)
   if backend == 'local':
     return module.launch(command, options)
   _hand_over(launchers.render(backend, args.name, [command], options), args)
@@ -104,26 +97,8 @@ def _parser(backend, module):
     parser.add_argument(
       '--submit', action='store_true', help='write the files, run the commands'
     )
-  hints = typing.get_type_hints(module.Options)
-  for field in dataclasses.fields(module.Options):
-    _add_argument(parser, field, hints[field.name])
+  flags.add(parser, module.Options)
   return parser
-
-
-def _add_argument(parser, field, hint):
-  kind = hint
-  if isinstance(hint, types.UnionType):
-    kind = next(t for t in typing.get_args(hint) if t is not types.NoneType)
-  text = field.metadata['help'].replace('%', '%%')
-  required = field.default is dataclasses.MISSING
-  settings = {'required': True} if required else {'default': field.default}
-  if kind is bool:
-    settings['action'] = 'store_true'
-  else:
-    settings |= {'type': kind, 'metavar': kind.__name__.upper()}
-    if not required and field.default not in (None, ''):
-      text += f' (default: {field.default})'
-  parser.add_argument(f'--{field.name}', help=text, **settings)
 
 
 if __name__ == '__main__':

@@ -65,19 +65,13 @@ def test_submits_what_it_prints(backend, tools, capsys, tmp_path):
   assert len(submitted) == (2 if backend == 'gke' else 1)
 
 
-def test_tpu_vm_is_submitted_by_its_script(tmp_path, capfd):
-  """Which asks gcloud first, and here there is none."""
-  path = tmp_path / 'bin'
-  path.mkdir()
-  (path / 'bash').write_text('#!/bin/sh\necho "ran $1"; grep gcloud "$1"\n')
-  (path / 'bash').chmod(0o755)
-  arguments = [*flags(SMALLEST['tpu-vm']), '--', *TRAIN]
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('PATH', f'{path}:/usr/bin:/bin')
-    launch.main(['tpu-vm', '--submit', f'--output={tmp_path}/o', *arguments])
-  output = capfd.readouterr().out
-  assert output.startswith(f'ran {tmp_path}/o/sagan.sh\n')
-  assert 'queued-resources create' in output
+def test_tpu_vm_is_submitted_by_its_script(tmp_path, monkeypatch):
+  made = stubs.Stubs(tmp_path, bash='')
+  for name, value in made.environment().items():
+    monkeypatch.setenv(name, value)
+  launch.main(['tpu-vm', '--submit', *flags(SMALLEST['tpu-vm']), '--', *TRAIN])
+  script = render('tpu-vm', [TRAIN], **SMALLEST['tpu-vm']).files['sagan.sh']
+  assert contents(made.calls()) == [['bash', script]]
 
 
 def test_output_writes_files_and_prints_commands(tmp_path, tools, capsys):

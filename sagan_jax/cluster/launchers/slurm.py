@@ -78,6 +78,7 @@ def render(name, commands, options):
     setup=f'{options.setup}\n' if options.setup else '',
     command=_command(commands),
     restarts=options.restarts,
+    srun=_srun(options),
   )
   return plan.Plan({file: text}, [['sbatch', file]])
 
@@ -112,6 +113,13 @@ def _directives(name, num_commands, options):
   return lines + shlex.split(options.sbatch)
 
 
+def _srun(options):
+  words = ['--kill-on-bad-exit=0', '--wait=300']
+  if options.cpus_per_process:  # Which srun does not take over from sbatch.
+    words.append(f'--cpus-per-task={options.cpus_per_process}')
+  return ' '.join(words)
+
+
 def _command(commands):
   if len(commands) == 1:
     return f'command=({plan.join(commands[0])})\n'
@@ -142,7 +150,8 @@ fi
 exit "$code"
 '
 trap : TERM
-srun --kill-on-bad-exit=0 bash -c "$task" task "${{command[@]}}"
+# A task that fails leaves it to the others to end, for five minutes at most.
+srun {srun} bash -c "$task" task "${{command[@]}}"
 code=$?
 if ((code >= 101 && code <= 127)); then
   code=$((code - 100))

@@ -39,7 +39,8 @@ fi
 exit "$code"
 '
 trap : TERM
-srun --kill-on-bad-exit=0 bash -c "$task" task "${command[@]}"
+# A task that fails leaves it to the others to end, for five minutes at most.
+srun --kill-on-bad-exit=0 --wait=300 --cpus-per-task=16 bash -c "$task" task "${command[@]}"
 code=$?
 if ((code >= 101 && code <= 127)); then
   code=$((code - 100))
