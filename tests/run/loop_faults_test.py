@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from sagan_jax import errors
 from sagan_jax.gan import sampling
 from sagan_jax.gan import state as state_lib
+from sagan_jax import errors
 from sagan_jax.run import log, stop
 from tests.support import tiny
 

@@ -36,7 +36,9 @@ def _add(parser, field, hint):
     kind = next(t for t in typing.get_args(hint) if t is not types.NoneType)
   text = field.metadata['help'].replace('%', '%%')
   required = field.default is dataclasses.MISSING
-  settings = {'required': True} if required else {'default': field.default}
+  settings: dict = (
+    {'required': True} if required else {'default': field.default}
+  )
   if kind is bool:
     settings['action'] = 'store_true'
   else:

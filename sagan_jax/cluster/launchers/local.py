@@ -85,14 +85,18 @@ def launch(command, options):
     return exit_codes.FINISHED
   events = queue.SimpleQueue()  # Which a signal handler may use.
   with _handling(lambda number, _: events.put(('signal', number))):
-    for restart in range(options.restarts + 1):
+    restarts = 0
+    while True:
       attempt = _Attempt(command, options, events)
       code = attempt.run()
-      if code not in exit_codes.RESTART or attempt.asked_to_stop:
-        break
-      if restart == options.restarts or not _wait(restart, events, options):
-        break
-  return code
+      if (
+        code not in exit_codes.RESTART
+        or attempt.asked_to_stop
+        or restarts == options.restarts
+        or not _wait(restarts, events, options)
+      ):
+        return code
+      restarts += 1
 
 
 def _wait(restart, events, options):
@@ -116,8 +120,9 @@ class _Attempt:
     self._processes = []
     self._codes = {}  # {process: exit code} of those that ended by themselves.
     self._running = set()
-    self._ending = None  # After a failure: the signals still to be sent.
-    self._deadline = None  # When to send the next.
+    self._failed = False
+    self._ending = [signal.SIGTERM, signal.SIGKILL]  # To be sent after that,
+    self._deadline = None  # and when to send the next.
     self.asked_to_stop = False
 
   def run(self):
@@ -183,14 +188,14 @@ class _Attempt:
     """Notes that a process has ended."""
     self._running.remove(i)
     code = code if code >= 0 else 128 - code
-    killed_here = self._ending == [] and code == 128 + signal.SIGKILL
+    killed_here = not self._ending and code == 128 + signal.SIGKILL
     if not killed_here:
       self._codes[i] = code
     if code == exit_codes.FINISHED:
       return
     _say(f'process {i} ended with {code} ({exit_codes.describe(code)})')
-    if self._ending is None and self._running:
-      self._ending = [signal.SIGTERM, signal.SIGKILL]
+    if self._running and not self._failed:
+      self._failed = True
       self._deadline = time.monotonic() + self._options.grace
 
   def _end_others(self):

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import typing
 
 from sagan_jax import errors, files
 
@@ -90,7 +91,7 @@ class Plan:
     return '\n'.join(parts)
 
 
-def option(text, default=dataclasses.MISSING):
+def option(text, default: typing.Any = dataclasses.MISSING) -> typing.Any:
   """A field of a back end's options: its help, and its default if it has one.
 
   The field's type is that of the flag; a bool is a switch.
@@ -98,7 +99,7 @@ def option(text, default=dataclasses.MISSING):
   return dataclasses.field(default=default, metadata={'help': text})
 
 
-def shared_workdir_option():
+def shared_workdir_option() -> typing.Any:
   """The option that allows a local work directory."""
   return option(
     'the local work directory is on a file system that all workers share and '
