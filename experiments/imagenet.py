@@ -20,6 +20,7 @@ def get_config():
   c = ConfigDict()
 
   c.seed = 0  # Of weights, latents, labels and the order of the data.
+  c.architecture = 'sagan'  # Of both networks: a key of models.NETWORKS.
   c.image_size = 128  # Pixels a side: 32, 64, 128 or 256.
   c.num_classes = placeholder(int)  # None: as the data set; 1: no labels.
   c.num_classes = 1000
@@ -30,7 +31,6 @@ def get_config():
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
   c.dtype = 'float32'  # Of activations: float32 or bfloat16.
-  c.architecture = 'sagan'  # Of both networks; see models/__init__.py.
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
   c.resample = 'cheap'  # Or reference: the same numbers, more work.
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.

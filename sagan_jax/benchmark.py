@@ -7,49 +7,13 @@ images of a batch per second: a step counts its batch once, however many
 discriminator updates it makes.
 """
 
-import functools
+import argparse
 import itertools
 import json
-import pathlib
-import platform
-import statistics
-import sys
-import time
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from absl import app, flags
-from ml_collections import config_flags
-
-from sagan_jax import data
-from sagan_jax.cluster import sharding
-from sagan_jax.config import compatibility
-from sagan_jax.config import schema as config_lib
-from sagan_jax.data import prefetch
-from sagan_jax.gan import build, flops, state
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config file, executed as Python.', lock_config=True
-)
-_FORMS = flags.DEFINE_list(
-  'forms', None, 'Resampling forms; default: that of the config.'
-)
-_DTYPES = flags.DEFINE_list(
-  'dtypes', None, 'Activation dtypes; default: that of the config.'
-)
-_BATCH_SIZES = flags.DEFINE_list(
-  'batch_sizes', None, 'Images a batch; default: that of the config.'
-)
-_STEPS = flags.DEFINE_integer('steps', 50, 'Steps whose median is reported.', 1)
-_WARMUP = flags.DEFINE_integer('warmup', 10, 'Steps before these.', 1)
-_INPUT = flags.DEFINE_bool(
-  'input', True, 'Measure the data set too, and the step fed from it.'
-)
-_JSON = flags.DEFINE_string('json', None, 'File to write the figures to.')
-_PROFILE = flags.DEFINE_string(
-  'profile', None, 'Directory for a trace of three steps of the last variant.'
-)
+from sagan_jax import errors, files
+from sagan_jax.config import command_line
+from sagan_jax.run import command
 
 COLUMNS = {
   'resample': '{}',
@@ -61,121 +25,56 @@ COLUMNS = {
   'fed_images_per_sec': '{:.2f}',
   'gflop_per_image': '{:.1f}',
   'compiler_gflop_per_image': '{:.1f}',
+  'matmul_tflops': '{:.3f}',
   'effective_mfu': '{:.1%}',
   'step_mib': '{:.0f}',
 }
 
 
-def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
-  """Times the training step of a config.
+def main(argv=None):
+  """Prints a table of figures, a row per variant of the config.
 
   Args:
-    c: a `Config` whose `num_classes` is known.
-    mesh: to run on.
-    steps: how many are timed.
-    warmup: steps before them, at least 1.
-    source: a data source to feed a second run from; None for synthetic only.
-    profile: directory for a trace of three more steps, or None.
+    argv: arguments; None is those of the process.
 
-  Returns:
-    {name: number} with the keys of `COLUMNS` that it measures.
+  Raises:
+    UserError: if the config, a variant of it or a file is refused; all variants
+      are checked before the first is measured.
   """
-  gan = build.build_gan(c, mesh)
-  init = jax.jit(
-    functools.partial(state.init_state, gan, c.image_size),
-    out_shardings=sharding.replicated(mesh),
-  )
-  began = time.perf_counter()
-  step = build.compile_step(
-    gan, mesh, jax.eval_shape(init, c.seed), c.batch_size, c.image_size
-  )
-  compile_secs = time.perf_counter() - began
+  args, c = _parse(argv)
+  # Imported here so that --help answers at once.
+  import jax
 
-  put = functools.partial(
-    sharding.put_batch, sharding=sharding.split_batch(mesh, axis=1)
-  )
-  synthetic = put(_random_batch(c))
-  current, secs = _time_steps(
-    step, init(c.seed), itertools.repeat(synthetic), steps, warmup
-  )
-  fed = None
-  if source is not None:
-    batches = build.host_batches(source, c, 0)
-    with prefetch.Prefetcher(batches, put, depth=c.prefetch) as ready:
-      current, fed = _time_steps(step, current, ready, steps, warmup)
-  if profile:
-    with jax.profiler.trace(profile):
-      _time_steps(step, current, itertools.repeat(synthetic), 2, 1)
+  from sagan_jax.cluster import sharding
+  from sagan_jax.config import compatibility
+  from sagan_jax.gan import measure
 
-  gflop = flops.step_flops(c) / 1e9
-  compiled = step.cost_analysis()['flops'] * mesh.size / c.batch_size / 1e9
-  return {
-    'compile_secs': compile_secs,
-    'step_secs': secs,
-    'images_per_sec': c.batch_size / secs,
-    'fed_images_per_sec': c.batch_size / fed if fed else None,
-    'gflop_per_image': gflop,
-    'compiler_gflop_per_image': compiled,
-    'step_mib': build.step_bytes(step) / 2**20,
-    'peak_mib': _peak_mib(mesh),
-  }
+  mesh = sharding.make_mesh(c.num_devices)
+  source, why_not = _open_source(c) if args.input else (None, 'not asked for')
+  c = _with_classes(c, source, why_not)
+  variants = _variants(c, args)
+  for variant in variants:
+    compatibility.check(variant, mesh.size, jax.process_count())
 
-
-def matmul_flops(mesh, dtype):
-  """Operations a second of a large matrix product, over all devices.
-
-  Args:
-    mesh: its devices work on independent products.
-    dtype: of the factors.
-
-  Returns:
-    FLOP/s, from the fastest of some calls.
-  """
-  size = 1024 if mesh.devices.flat[0].platform == 'cpu' else 8192
-  repeats = 8
-  whole = sharding.split_batch(mesh)
-  x = jax.device_put(
-    jax.random.normal(jax.random.key(0), (mesh.size, size, size), dtype), whole
-  )
-
-  @functools.partial(jax.jit, out_shardings=whole)
-  def chain(x):
-    y = x
-    for _ in range(repeats):  # Scaled, lest the numbers overflow.
-      y = jnp.einsum('nij,njk->nik', y, x) * size**-0.5
-    return y
-
-  jax.block_until_ready(chain(x))
-  secs = []
-  for _ in range(5):
-    began = time.perf_counter()
-    jax.block_until_ready(chain(x))
-    secs.append(time.perf_counter() - began)
-  return 2 * size**3 * repeats * mesh.size / min(secs)
-
-
-def measure_input(source, c, *, seconds=5.0):
-  """Images a second that a source delivers to this process.
-
-  Args:
-    source: a `data.Source`.
-    c: a `Config`.
-    seconds: about how long to measure, after the first batch.
-
-  Returns:
-    Images of the global batch per second.
-  """
-  batches = build.host_batches(source, c, 0)
-  next(batches)
-  began, count = time.perf_counter(), 0
-  while time.perf_counter() - began < seconds:
-    next(batches)
-    count += 1
-  return count * c.batch_size * c.n_dis / (time.perf_counter() - began)
+  report = {'machine': measure.machine(mesh), 'rows': []}
+  _save(report, args.json)  # Refused now rather than after the work.
+  print(json.dumps(report['machine']), flush=True)
+  if source is None:
+    print(f'input: not measured: {why_not}', flush=True)
+  else:
+    rate = report['input_images_per_sec'] = measure.measure_input(source, c)
+    print(f'{source.name}: {rate:.0f} images/s', flush=True)
+  for variant in variants:
+    profile = args.profile if variant is variants[-1] else None
+    report['rows'].append(_measure(variant, mesh, source, args, profile))
+    print(table(report['rows'][-1:]), flush=True)
+    _save(report, args.json)
+  if len(variants) > 1:
+    print(table(report['rows']))
 
 
 def table(rows):
-  """Formats rows of figures as a Markdown table."""
+  """Formats rows of figures as a Markdown table; what is absent is a dash."""
   lines = [
     '| ' + ' | '.join(COLUMNS) + ' |',
     '| ' + ' | '.join('---' for _ in COLUMNS) + ' |',
@@ -189,115 +88,135 @@ def table(rows):
   return '\n'.join(lines)
 
 
-def _time_steps(step, current, batches, steps, warmup):
-  """Runs steps, one in flight ahead; returns the state and median seconds."""
-  ends, previous = [], None
-  for batch in itertools.islice(batches, warmup + steps + 1):
-    current, metrics = step(current, batch)
-    if previous is not None:
-      jax.block_until_ready(previous)
-      ends.append(time.perf_counter())
-    previous = metrics
-  jax.block_until_ready(current)
-  return current, statistics.median(np.diff(ends[warmup - 1 :]))
+def _measure(c, mesh, source, args, profile):
+  """Returns the row of one variant."""
+  from sagan_jax.gan import measure
 
-
-def _random_batch(c):
-  rng = np.random.default_rng(c.seed)
-  rows = c.batch_size // jax.process_count()
-  size = c.image_size
-  return {
-    'image': rng.integers(
-      0, 256, (c.n_dis, rows, size, size, 3), dtype=np.uint8
-    ),
-    'label': rng.integers(0, c.num_classes, (c.n_dis, rows), dtype=np.int32),
-  }
-
-
-def _peak_mib(mesh):
-  """The device's own peak so far, where it keeps count."""
-  stats = mesh.devices.flat[0].memory_stats() or {}
-  peak = stats.get('peak_bytes_in_use')
-  return None if peak is None else peak / 2**20
-
-
-def _machine(mesh):
-  device = mesh.devices.flat[0]
-  return {
-    'devices': mesh.size,
-    'device_kind': device.device_kind,
-    'platform': device.platform,
-    'jax': jax.__version__,
-    'python': platform.python_version(),
-  }
-
-
-def main(argv):
-  """Prints the table; returns the exit code."""
-  del argv
-  c = config_lib.read(_CONFIG.value)
-  mesh = sharding.make_mesh(c.num_devices)
-  source, why_not = None, 'not asked for'
-  if _INPUT.value:
-    try:
-      source = data.make_source(image_size=c.image_size, **vars(c.dataset))
-    except ValueError as e:
-      why_not = str(e)
-  if c.num_classes is None:
-    if source is None:
-      raise app.UsageError(
-        'num_classes follows the data set, which is not there '
-        f'({why_not}); set --config.num_classes'
-      )
-    c = config_lib.replace(c, num_classes=source.num_classes)
-
-  report = {'machine': _machine(mesh), 'rows': []}
-  print(json.dumps(report['machine']), flush=True)
-  if source is not None:
-    report['input_images_per_sec'] = measure_input(source, c)
-    print(
-      f'{source.name}: {report["input_images_per_sec"]:.0f} images/s',
-      flush=True,
-    )
-  else:
-    print(f'input: not measured: {why_not}')
-
-  variants = list(
-    itertools.product(
-      _FORMS.value or [c.resample],
-      _DTYPES.value or [c.dtype],
-      [int(b) for b in _BATCH_SIZES.value or [c.batch_size]],
-    )
+  row = {'resample': c.resample, 'dtype': c.dtype, 'batch_size': c.batch_size}
+  row |= measure.measure_step(
+    c,
+    mesh,
+    steps=args.steps,
+    warmup=args.warmup,
+    source=source,
+    profile=profile,
   )
-  rates = {}
-  for i, (form, dtype, batch_size) in enumerate(variants):
-    v = config_lib.replace(c, resample=form, dtype=dtype, batch_size=batch_size)
-    compatibility.check(v, mesh.size, jax.process_count())
-    if dtype not in rates:
-      rates[dtype] = matmul_flops(mesh, dtype)
-      print(f'matmul {dtype}: {rates[dtype] / 1e12:.3f} TFLOP/s', flush=True)
-    row = {'resample': form, 'dtype': dtype, 'batch_size': batch_size}
-    row |= measure_step(
-      v,
-      mesh,
-      steps=_STEPS.value,
-      warmup=_WARMUP.value,
-      source=source,
-      profile=_PROFILE.value if i == len(variants) - 1 else None,
+  peak = measure.matmul_flops(mesh, c.dtype)
+  row['matmul_tflops'] = peak / 1e12
+  row['effective_mfu'] = (
+    row['images_per_sec'] * row['gflop_per_image'] * 1e9 / peak
+  )
+  return row
+
+
+def _variants(c, args):
+  """Returns the configs to measure, in the order of the table."""
+  from sagan_jax.config import schema
+
+  return [
+    schema.replace(c, resample=form, dtype=dtype, batch_size=batch_size)
+    for form, dtype, batch_size in itertools.product(
+      args.forms or [c.resample],
+      args.dtypes or [c.dtype],
+      args.batch_sizes or [c.batch_size],
     )
-    row['matmul_tflops'] = rates[dtype] / 1e12
-    row['effective_mfu'] = (
-      row['images_per_sec'] * row['gflop_per_image'] * 1e9 / rates[dtype]
+  ]
+
+
+def _open_source(c):
+  """Returns the data set and None, or None and why it cannot be read."""
+  from sagan_jax import data
+
+  try:
+    return data.make_source(image_size=c.image_size, **vars(c.dataset)), None
+  except errors.UserError as e:
+    return None, str(e)
+
+
+def _with_classes(c, source, why_not):
+  """Returns the config with its number of classes known."""
+  from sagan_jax.config import schema
+
+  if c.num_classes is not None:
+    return c
+  if source is None:
+    raise errors.UserError(
+      'num_classes=None follows the data set, which is not there '
+      f'({why_not}); set --config.num_classes'
     )
-    report['rows'].append(row)
-    print(table([row]), flush=True)
-  if len(variants) > 1:
-    print(table(report['rows']))
-  if _JSON.value:
-    pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=2) + '\n')
-  return 0
+  return schema.replace(c, num_classes=source.num_classes)
+
+
+def _save(report, path):
+  if path is not None:
+    files.write(files.as_path(path), json.dumps(report, indent=2) + '\n')
+
+
+def _parse(argv):
+  """Returns the arguments and the config that they name."""
+  parser = command_line.make_parser('benchmark', __doc__)
+  command_line.add_config(parser, required=True)
+  parser.add_argument(
+    '--forms',
+    type=_list,
+    metavar='FORM,...',
+    help='resampling forms (default: that of the config)',
+  )
+  parser.add_argument(
+    '--dtypes',
+    type=_list,
+    metavar='DTYPE,...',
+    help='activation dtypes (default: that of the config)',
+  )
+  parser.add_argument(
+    '--batch_sizes',
+    type=_positives,
+    metavar='N,...',
+    help='images per batch (default: that of the config)',
+  )
+  parser.add_argument(
+    '--steps',
+    type=_positive,
+    default=50,
+    help='steps whose median is reported (default: 50)',
+  )
+  parser.add_argument(
+    '--warmup',
+    type=_positive,
+    default=10,
+    help='steps before these (default: 10)',
+  )
+  parser.add_argument(
+    '--input',
+    action=argparse.BooleanOptionalAction,
+    default=True,
+    help='measure the data set too, and the step fed from it',
+  )
+  parser.add_argument('--json', metavar='FILE', help='write the figures there')
+  parser.add_argument(
+    '--profile',
+    metavar='DIR',
+    help='write a trace of three steps of the last variant there',
+  )
+  args = command_line.parse(parser, argv)
+  from sagan_jax.config import schema
+
+  return args, schema.load(args.config, args.overrides)
+
+
+def _list(text):
+  return text.split(',')
+
+
+def _positive(text):
+  if not text.isdecimal() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
+  return int(text)
+
+
+def _positives(text):
+  return [_positive(part) for part in text.split(',')]
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('config')
-  sys.exit(app.run(main))
+  command.run(main)

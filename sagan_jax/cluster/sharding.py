@@ -5,6 +5,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from sagan_jax import errors
+
 DATA_AXIS = 'data'
 
 
@@ -18,18 +20,18 @@ def make_mesh(num_devices=None):
     A `jax.sharding.Mesh` with the axis 'data'.
 
   Raises:
-    ValueError: if there are not so many devices.
+    UserError: if there are not so many devices.
   """
   devices = jax.devices()
   if num_devices is None:
     num_devices = len(devices)
   if not 1 <= num_devices <= len(devices):
-    raise ValueError(
+    raise errors.UserError(
       f'{num_devices} devices were asked for, this run has {len(devices)} '
       f'({devices[0].platform}); set --config.num_devices'
     )
   if jax.process_count() > 1 and num_devices != len(devices):
-    raise ValueError(
+    raise errors.UserError(
       f'{jax.process_count()} processes must use all {len(devices)} devices, '
       f'not {num_devices}; unset --config.num_devices'
     )

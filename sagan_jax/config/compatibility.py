@@ -1,20 +1,26 @@
 """Whether the values of a config go together, asked before any compile."""
 
-from sagan_jax import errors
-from sagan_jax.models import discriminator, generator
+from sagan_jax import errors, models
+from sagan_jax.models import attention
 
 
 def check(c, num_devices, num_processes=1):
   """Checks that the values of a config go together on this mesh.
 
   Args:
-    c: a `Config`.
+    c: a `Config`, with `num_classes` filled in.
     num_devices: of the mesh.
     num_processes: of the run.
 
   Raises:
     UserError: naming the values and the key to change.
   """
+  sizes = models.NETWORKS[c.architecture].image_sizes
+  if c.image_size not in sizes:
+    raise errors.UserError(
+      f'image_size={c.image_size} must be one of {sizes} with architecture '
+      f'{c.architecture!r}; set --config.image_size'
+    )
   part = c.num_microbatches * num_devices
   if c.batch_size % part:
     raise errors.UserError(
@@ -42,29 +48,39 @@ def check(c, num_devices, num_processes=1):
         'devices: one must divide the other; '
         'set --config.generator.bn_group_size'
       )
-  _check_places(c)
+  _check_stages(c)
 
 
-def _check_places(c):
-  """Attention and residual blocks must sit at maps that the networks have."""
-  up = {4 * 2**i: m for i, m in enumerate(generator.MULTIPLIERS[c.image_size])}
-  del up[4]  # Blocks follow the first enlargement.
-  widths, num_down = discriminator.MULTIPLIERS[c.image_size]
-  down = {c.image_size // 2 ** (i + 1): widths[i] for i in range(num_down)}
-  for network, maps in ('generator', up), ('discriminator', down):
+def _check_stages(c):
+  """Attention and residual blocks must follow maps that the networks have."""
+  architecture = models.NETWORKS[c.architecture]
+  channels = {
+    network: {
+      stage.resolution: stage.channels
+      for stage in getattr(architecture, network).stages(
+        c.image_size, getattr(c, network).ch
+      )
+      if stage.resampled
+    }
+    for network in ('generator', 'discriminator')
+  }
+  offered = ', '.join(
+    f'the {network} has {sorted(maps)}' for network, maps in channels.items()
+  )
+  for network, maps in channels.items():
     section = getattr(c, network)
     for kind in ('attention', 'residual'):
-      for place in getattr(section, kind):
-        key = f'{network}.{kind}'
-        if place not in maps:
+      key = f'{network}.{kind}'
+      for resolution in getattr(section, kind):
+        if resolution not in maps:
           raise errors.UserError(
-            f'{key}={getattr(section, kind)} names the resolution {place}; '
-            f'at image_size {c.image_size} the {network} has '
-            f'{sorted(maps)}; set --config.{key}'
+            f'{key}={getattr(section, kind)} names the resolution '
+            f'{resolution}; at image_size {c.image_size} {offered}; '
+            f'set --config.{key}'
           )
-        if maps[place] * section.ch < 8:
+        if maps[resolution] < attention.MIN_CHANNELS:
           raise errors.UserError(
-            f'{key} at {place} needs 8 channels there, '
-            f'{network}.ch={section.ch} gives {maps[place] * section.ch}; '
+            f'{key} at {resolution} needs {attention.MIN_CHANNELS} channels '
+            f'there, {network}.ch={section.ch} gives {maps[resolution]}; '
             f'set --config.{network}.ch'
           )

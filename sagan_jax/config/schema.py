@@ -13,12 +13,12 @@ import functools
 import json
 from typing import Annotated, Literal
 
-from sagan_jax import errors, files
+from sagan_jax import errors, files, models
 from sagan_jax.config import annotations, reader, source
 from sagan_jax.config.annotations import MAY_CHANGE, NON_EMPTY, OneOf, Range
 from sagan_jax.gan import losses
 from sagan_jax.metrics import scores
-from sagan_jax.models import attention, generator, layers, resample, spectral
+from sagan_jax.models import attention, layers, resample, spectral
 
 _MAX = 2**31 - 1  # Programs take steps and seeds as int32.
 
@@ -30,8 +30,6 @@ DType = Literal['float32', 'bfloat16']
 Metric = Annotated[str, OneOf(scores.METRICS)]
 
 _section = functools.partial(dataclasses.dataclass, frozen=True, kw_only=True)
-
-ARCHITECTURES = ('sagan',)
 
 
 @_section()
@@ -129,7 +127,7 @@ class Config:
   """All that a run is told; read-only."""
 
   seed: Seed
-  image_size: Annotated[int, OneOf(generator.MULTIPLIERS)]
+  image_size: Count
   num_classes: Count | None
   batch_size: Count
   num_steps: Annotated[Count, MAY_CHANGE]
@@ -138,7 +136,7 @@ class Config:
   num_devices: Count | None
   loss: Annotated[str, OneOf(losses.LOSSES)]
   dtype: DType
-  architecture: Annotated[str, OneOf(ARCHITECTURES)] = 'sagan'
+  architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
   latent_dim: Count
   resample: Annotated[str, OneOf(resample.FORMS)]
   spectral_gradient: Annotated[str, OneOf(spectral.GRADIENTS)]
@@ -178,7 +176,9 @@ def load(name, overrides=None):
   Raises:
     UserError: if there is no such file, it fails, or a leaf is wrong.
   """
-  return reader.read(Config, source.load(name), overrides, origin=name)
+  path, _ = source.find(name)
+  tree = source.load(name)
+  return reader.read(Config, tree, overrides, origin=str(path))
 
 
 def read(tree, overrides=None):

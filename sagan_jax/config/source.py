@@ -37,7 +37,7 @@ def load(name):
   Raises:
     UserError: if there is no such file or it fails, with its line.
   """
-  path, argument = _find(name)
+  path, argument = find(name)
   try:
     code = compile(path.read_bytes(), str(path), 'exec')
   except OSError as e:
@@ -46,30 +46,37 @@ def load(name):
       f'a file or one of {", ".join(names())}'
     ) from e
   except SyntaxError as e:
-    raise errors.UserError(
-      f'{path}:{e.lineno}: {e.msg}: {(e.text or "").strip()!r}; mend the file'
-    ) from e
-  except ValueError as e:  # Null bytes, before Python 3.12.
-    raise errors.UserError(f'{path} is not Python: {e}; mend the file') from e
-  # Not in `sys.modules`: nothing imports it.
-  module = types.ModuleType(path.stem)
+    line = f':{e.lineno}' if e.lineno else ''
+    text = f': {e.text.strip()!r}' if e.text else ''
+    raise errors.UserError(f'{path}{line}: {e.msg}{text}; mend the file') from e
+  module = types.ModuleType('_sagan_jax_config_file')
   module.__file__ = str(path)
+  sys.modules[module.__name__] = module  # Where dataclasses look for it.
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
-    get_config = getattr(module, 'get_config', None)
-    arguments = _arguments(path, get_config, argument)
-    tree = get_config(*arguments)
+    get_config = _function(path, module)
+    tree = get_config(*_arguments(path, get_config, argument))
     if not hasattr(tree, 'items'):
-      line = get_config.__code__.co_firstlineno
+      code = get_config.__code__
       raise errors.UserError(
-        f'{path}:{line}: get_config() returns {tree!r}, not a ConfigDict or a '
-        'dict; mend the file'
+        f'{code.co_filename}:{code.co_firstlineno}: get_config() returns '
+        f'{tree!r}, not a ConfigDict or a dict; mend the file'
       )
     return reader.flatten(tree)
 
 
-def _find(name):
-  """Returns (path of the file, argument or None)."""
+def find(name):
+  """Finds a config file.
+
+  Args:
+    name: as of `load`.
+
+  Returns:
+    (path of the file, argument or None). The file of a path may not exist.
+
+  Raises:
+    UserError: if there is no config of that name.
+  """
   match = re.fullmatch(r'(.*\.py)(?::(.*))?', name, re.DOTALL)
   if match:
     return files.as_path(match[1]), match[2]
@@ -86,11 +93,16 @@ def _find(name):
   )
 
 
-def _arguments(path, get_config, argument):
-  if not callable(get_config):
+def _function(path, module):
+  get_config = getattr(module, 'get_config', None)
+  if not isinstance(get_config, types.FunctionType):
     raise errors.UserError(
       f'{path} has no function get_config(); define one that returns the config'
     )
+  return get_config
+
+
+def _arguments(path, get_config, argument):
   arguments = () if argument is None else (argument,)
   try:
     inspect.signature(get_config).bind(*arguments)
@@ -98,8 +110,7 @@ def _arguments(path, get_config, argument):
     given = 'no argument' if argument is None else f'the argument {argument!r}'
     raise errors.UserError(
       f'{path}: get_config{inspect.signature(get_config)} was given {given} '
-      f'({e}); set --config={path.name}'
-      f'{":ARGUMENT" if argument is None else " alone"}'
+      f'({e}); set --config=FILE{":ARGUMENT" if argument is None else " alone"}'
     ) from e
   return arguments
 
@@ -120,7 +131,10 @@ def _telling(path):
     line = f':{lines[-1]}' if lines else ''
     text = ' '.join(str(e).split())
     hint = 'mend the file'
-    if isinstance(e, ImportError) and (e.name or '').startswith('experiments'):
+    if (
+      isinstance(e, ImportError)
+      and (e.name or '').split('.')[0] == 'experiments'
+    ):
       hint = 'import the base with `from sagan_jax.experiments import ...`'
     raise errors.UserError(
       f'{path}{line}: {type(e).__name__}: {text}; {hint}'

@@ -31,7 +31,8 @@ def make_source(
     name: which data set:
       'shapes': ten drawn shapes; needs no files.
       'array:DIR': a directory written by `python -m sagan_jax.prepare`.
-      'folder:DIR': images as DIR/<split>/<class>/*.jpg (or .jpeg, .png, .webp).
+      'folder:DIR': images as DIR/<split>/<class>/*.jpg (or .jpeg, .png, .webp);
+        without class folders they are one class.
       'cifar10_binary:DIR': the files of cifar-10-binary.tar.gz.
       'tfds:NAME': a prepared TensorFlow Datasets data set, e.g. 'tfds:cifar10'
         or 'tfds:imagenet2012'.

@@ -8,11 +8,11 @@ inode: a file that was written to since is read again.
 import hashlib
 import json
 import os
-from typing import IO
+from collections.abc import Iterator
 
 from etils import epath
 
-from sagan_jax import files
+from sagan_jax import errors, files
 from sagan_jax.data import progress
 
 _BLOCK_BYTES = 1 << 22
@@ -32,41 +32,53 @@ def sha256(path: os.PathLike | str) -> str:
 
   Returns:
     Its SHA-256, 64 hexadecimal digits.
-  """
-  path = epath.Path(path)
-  with path.open('rb') as file:
-    return copy(file, None, what=f'reading {path}', total=path.stat().length)
 
-
-def copy(
-  source: IO[bytes], target: IO[bytes] | None, *, what: str, total: int
-) -> str:
-  """Copies a file and computes its checksum on the way.
-
-  Args:
-    source: to read from.
-    target: to write to; None only reads.
-    what: is being done, for the progress on stderr.
-    total: size of the file, bytes.
-
-  Returns:
-    The SHA-256 of what was read, 64 hexadecimal digits.
+  Raises:
+    UserError: if it cannot be read.
   """
   digest = hashlib.sha256()
-  with progress.Progress(what, total, unit='B') as shown:
-    while block := source.read(_BLOCK_BYTES):
-      digest.update(block)
-      if target is not None:
-        target.write(block)
-      shown.update(len(block))
+  for block in blocks(path, what='reading'):
+    digest.update(block)
   return digest.hexdigest()
+
+
+def blocks(path: os.PathLike | str, *, what: str) -> Iterator[bytes]:
+  """Reads a file, local or remote, with progress on stderr.
+
+  Args:
+    path: of the file.
+    what: is being done with it, for the progress.
+
+  Yields:
+    Its contents in pieces.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  path = epath.Path(path)
+  try:
+    total = path.stat().length
+    with (
+      path.open('rb') as file,
+      progress.Progress(f'{what} {path}', total, unit='B') as shown,
+    ):
+      while block := file.read(_BLOCK_BYTES):
+        yield block
+        shown.update(len(block))
+  except OSError as e:
+    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
 
 
 def of_unchanged(path: os.PathLike | str) -> str:
   """Returns the SHA-256 of a local file; reads it only if it has changed."""
   place, stamp = _stamp(path)
   known = _read().get(place)
-  if isinstance(known, list) and known[:-1] == stamp:
+  # A damaged cache may hold anything.
+  if (
+    isinstance(known, list)
+    and known[:-1] == stamp
+    and isinstance(known[-1], str)
+  ):
     return known[-1]
   digest = sha256(place)
   if _stamp(path) == (place, stamp):  # Nobody was writing to it.

@@ -62,7 +62,7 @@ def open_source(
   digest = hashlib.sha256()
   image_parts, label_parts = [], []
   for path in _find(files.as_path(place), split):
-    content = path.read_bytes()
+    content = _read(path)
     image, label = _parse(content, path)
     image_parts.append(image)
     label_parts.append(label)
@@ -80,6 +80,13 @@ def open_source(
     image_size=image_size,
     identity={'name': 'cifar10_binary', 'sha256': digest.hexdigest()},
   )
+
+
+def _read(path: epath.Path) -> bytes:
+  try:
+    return path.read_bytes()
+  except OSError as e:
+    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
 
 
 def _parse(content: bytes, path: epath.Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,10 @@
 """Local copies of remote files, which cannot be memory-mapped."""
 
+import contextlib
+import hashlib
 import os
 import shutil
+import time
 
 from etils import epath
 
@@ -10,6 +13,7 @@ from sagan_jax.data import checksums
 
 # Room to leave on the disk for others.
 _SPARE_BYTES = 64 << 20
+_ABANDONED_SECS = 3600.0
 
 
 def local_copy(path: epath.Path, sha256: str) -> epath.Path:
@@ -32,6 +36,7 @@ def local_copy(path: epath.Path, sha256: str) -> epath.Path:
     return target
   with files.writing(target):
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_parts(target)
   size = path.stat().length
   free = shutil.disk_usage(folder).free
   if free < size + _SPARE_BYTES:
@@ -39,15 +44,24 @@ def local_copy(path: epath.Path, sha256: str) -> epath.Path:
       f'{path} needs {size:,} bytes in {folder}, its disk has {free:,} free; '
       'set SAGAN_JAX_CACHE to a folder of another disk'
     )
-  with files.writing(target), path.open('rb') as source:
-    with files.replacing(target) as copy:
-      found = checksums.copy(
-        source, copy, what=f'copying {os.fspath(path)}', total=size
+  digest = hashlib.sha256()
+  with files.writing(target), files.replacing(target) as copy:
+    for block in checksums.blocks(path, what='copying'):
+      digest.update(block)
+      copy.write(block)
+    if digest.hexdigest() != sha256:
+      raise errors.UserError(
+        f'{path} has changed since it was prepared: its SHA-256 is '
+        f'{digest.hexdigest()}, not {sha256}; copy it there again, or prepare '
+        'it again'
       )
-      if found != sha256:
-        raise errors.UserError(
-          f'{path} has changed since it was prepared: its SHA-256 is {found}, '
-          f'not {sha256}; copy it there again, or prepare it again'
-        )
   checksums.remember(target, sha256)
   return target
+
+
+def _remove_parts(target: epath.Path) -> None:
+  """Removes what processes left that died while they copied."""
+  for part in target.parent.glob(f'.{target.name}.*.part'):
+    with contextlib.suppress(FileNotFoundError):  # Another process was faster.
+      if time.time() - os.stat(part).st_mtime > _ABANDONED_SECS:
+        part.unlink()

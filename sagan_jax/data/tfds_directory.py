@@ -131,9 +131,16 @@ def _find(dataset_name: str, data_dir: str | None) -> epath.Path:
 
 def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
   """Reads the description of a data set."""
-  import tensorflow_datasets as tfds  # Here so that it is no base import.
+  # Here so that they are no base imports.
+  import tensorflow_datasets as tfds
+  from google.protobuf import json_format
 
-  builder: Any = tfds.builder_from_directory(directory)
+  try:
+    builder: Any = tfds.builder_from_directory(directory)
+  except (OSError, ValueError, json_format.ParseError) as e:
+    raise errors.UserError(
+      f'{directory} does not describe a prepared data set: {e}; prepare it again'
+    ) from e
   features: dict[str, Any] = dict(builder.info.features)
   label = features.get('label')
   if not isinstance(label, tfds.features.ClassLabel):

@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from sagan_jax import models
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
-from sagan_jax.models import discriminator, generator
 
 
 def build_gan(c, mesh):
   """Makes the `Gan` of a `Config` whose `num_classes` is known."""
+  architecture = models.NETWORKS[c.architecture]
   shared = {
     'image_size': c.image_size,
     'num_classes': c.num_classes,
@@ -26,10 +27,8 @@ def build_gan(c, mesh):
     'dtype': jnp.dtype(c.dtype),
   }
   return state_lib.Gan(
-    generator=generator.Generator(**shared, **vars(c.generator)),
-    discriminator=discriminator.Discriminator(
-      **shared, **vars(c.discriminator)
-    ),
+    generator=architecture.generator(**shared, **vars(c.generator)),
+    discriminator=architecture.discriminator(**shared, **vars(c.discriminator)),
     g_tx=optax.adam(**vars(c.optim.generator)),
     d_tx=optax.adam(**vars(c.optim.discriminator)),
     loss=losses.LOSSES[c.loss],
@@ -52,7 +51,7 @@ def compile_step(gan, mesh, state, batch_size, image_size):
     gan: a `Gan`.
     mesh: that it runs on.
     state: a `GanState`, or its shapes.
-    batch_size: images an update, over all devices.
+    batch_size: images per update, over all devices.
     image_size: H = W.
 
   Returns:
@@ -79,7 +78,7 @@ def compile_step(gan, mesh, state, batch_size, image_size):
 
 
 def step_bytes(step_fn):
-  """Bytes that a compiled step needs on a device, state and batch included."""
+  """Bytes per device that a compiled step needs, with its state and batch."""
   memory = step_fn.memory_analysis()
   return (
     memory.argument_size_in_bytes

@@ -13,6 +13,8 @@ from sagan_jax.models import layers
 
 FORMULAS = ('code', 'paper')
 
+MIN_CHANNELS = 8  # Of the map: query, key and inner widths are an eighth.
+
 
 class SelfAttention(nn.Module):
   """y = x + gate * out(attend(query(x), key(x), value(x))), on [B, H, W, C].

@@ -1,18 +1,33 @@
-"""What generator and discriminator share: their settings and their layers."""
+"""What generator and discriminator share: stages, settings and layers."""
 
 import functools
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from sagan_jax.models import attention, layers, resample
+from sagan_jax.models import attention, layers, macs, resample
+
+
+class Stage(NamedTuple):
+  """A map within a network, [B, resolution, resolution, channels]."""
+
+  resolution: int
+  channels: int
+  # Whether its block changed the resolution; attention may follow only then,
+  # so that there is at most one such block per resolution.
+  resampled: bool = True
 
 
 class Network(nn.Module):
-  """Settings common to both networks. Abstract: the two networks are final.
+  """What is common to generators and discriminators. Abstract.
+
+  A network says by `stages` what maps it has. All else follows from them: its
+  layers, its multiply-adds, where attention may be and what sizes exist.
 
   Attributes:
-    image_size: H = W of the images: 32, 64, 128 or 256.
+    IMAGE_SIZES: those that the network has stages for.
+    image_size: H = W of the images, one of `IMAGE_SIZES`.
     num_classes: rows of the class tables; 1 makes the network unconditional.
     ch: width unit; every layer has a small multiple of it.
     attention: resolutions (H of the map) that get a `SelfAttention` block.
@@ -26,6 +41,8 @@ class Network(nn.Module):
       float32.
   """
 
+  IMAGE_SIZES: ClassVar[tuple[int, ...]] = ()
+
   image_size: int
   num_classes: int
   ch: int = 64
@@ -36,6 +53,19 @@ class Network(nn.Module):
   spectral_gradient: str = 'constant'
   initializer: str = 'glorot_uniform'
   dtype: jnp.dtype = jnp.float32
+
+  @staticmethod
+  def stages(image_size, ch):
+    """The maps after each block, from the input to the output.
+
+    Args:
+      image_size: one of `IMAGE_SIZES`.
+      ch: width unit.
+
+    Returns:
+      A list of `Stage`.
+    """
+    raise NotImplementedError
 
   def normalized(self, layer):
     """One of the layers of `layers` with this network's settings."""
@@ -57,9 +87,11 @@ class Network(nn.Module):
     down = functools.partial(resample.conv_downsample, form=self.resample)
     return functools.partial(self.conv(), convolve=down)
 
-  def long_range(self, x):
-    """Applies the blocks, if any, that belong at x's resolution."""
-    size = x.shape[1]
+  def long_range(self, x, stage):
+    """Applies the blocks, if any, that follow x, the map of a stage."""
+    if not stage.resampled:
+      return x
+    size = stage.resolution
     if size in self.attention:
       x = attention.SelfAttention(
         conv=self.conv(),
@@ -71,3 +103,13 @@ class Network(nn.Module):
         x
       )
     return x
+
+  @nn.nowrap
+  def long_range_macs(self, stage):
+    """Multiply-adds of what `long_range` adds to a stage, per image."""
+    total = 0
+    if stage.resampled and stage.resolution in self.attention:
+      total += macs.attention(stage, self.attention_formula)
+    if stage.resampled and stage.resolution in self.residual:
+      total += macs.residual(stage)
+    return total

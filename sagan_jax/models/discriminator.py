@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import blocks, layers
+from sagan_jax.models import blocks, layers, macs
 
 # Output width of every block in units of ch, and how many of them, from the
 # first, halve the resolution.
-MULTIPLIERS = {
+_WIDTHS = {
   32: ((2, 2, 2, 2), 2),
   64: ((1, 2, 4, 8, 16), 4),
   128: ((1, 2, 4, 8, 16, 16), 5),
@@ -48,6 +48,36 @@ class DownBlock(nn.Module):
 class Discriminator(blocks.Network):
   """Maps images and labels to logits: projection of arXiv:1802.05637."""
 
+  IMAGE_SIZES = tuple(_WIDTHS)
+
+  @staticmethod
+  def stages(image_size, ch):
+    """See `blocks.Network`."""
+    widths, num_down = _WIDTHS[image_size]
+    return [
+      blocks.Stage(
+        image_size // 2 ** min(i, num_down), width * ch, resampled=i <= num_down
+      )
+      for i, width in enumerate(widths, 1)
+    ]
+
+  @nn.nowrap
+  def macs(self):
+    """Multiply-adds per image, forward, see `models.macs`."""
+    total, size, inputs = 0, self.image_size, 3
+    for i, stage in enumerate(self.stages(self.image_size, self.ch)):
+      width = stage.channels
+      total += macs.conv(size, 3, inputs, width) + macs.conv(
+        size, 3, width, width
+      )
+      if i == 0:  # The reference averages the image before its 1x1 skip.
+        total += macs.conv(stage.resolution, 1, inputs, width)
+      elif stage.resampled or inputs != width:
+        total += macs.conv(size, 1, inputs, width)
+      total += self.long_range_macs(stage)
+      size, inputs = stage.resolution, width
+    return total + inputs
+
   @nn.compact
   def __call__(self, x, label):
     """Scores images.
@@ -60,19 +90,16 @@ class Discriminator(blocks.Network):
       float32 [B]; positive means real.
     """
     x = x.astype(self.dtype)
-    widths, num_down = MULTIPLIERS[self.image_size]
-    for i, width in enumerate(widths):
-      size = x.shape[1]
+    for i, stage in enumerate(self.stages(self.image_size, self.ch), 1):
       x = DownBlock(
-        width * self.ch,
-        down=i < num_down,
+        stage.channels,
+        down=stage.resampled,
         conv=self.conv(),
         conv_down=self.conv_down(),
-        first=i == 0,
-        name=f'block{i + 1}',
+        first=i == 1,
+        name=f'block{i}',
       )(x)
-      if x.shape[1] != size:  # At most one block a resolution.
-        x = self.long_range(x)
+      x = self.long_range(x, stage)
     h = jax.nn.relu(x).astype(jnp.float32).sum((1, 2))  # [B, C]
     logit = self.normalized(layers.SNDense)(1, name='dense')(h)
     logit = logit[:, 0]

@@ -1,16 +1,17 @@
 """The SAGAN generator (self-attention-gan generator.py:generator_test)."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import blocks, layers, norm
+from sagan_jax.models import blocks, layers, macs, norm
 
 # Widths in units of ch: of the 4x4 map, then of the output of every block.
-MULTIPLIERS = {
+_WIDTHS = {
   32: (4, 4, 4, 4),
   64: (16, 8, 4, 2, 1),
   128: (16, 16, 8, 4, 2, 1),
@@ -42,14 +43,40 @@ class Generator(blocks.Network):
   """Maps latents and labels to images.
 
   Attributes (beside those of `blocks.Network`):
-    bn_group_size: images a batch-norm group, see `norm.BatchNorm`.
+    bn_group_size: images per batch-norm group, see `norm.BatchNorm`.
     bn_decay: of the running moments, see `norm.BatchNorm`.
     bn_eps: added to variances.
   """
 
+  IMAGE_SIZES = tuple(_WIDTHS)
+
   bn_group_size: int | None = None
   bn_decay: float = 0.999
   bn_eps: float = 1e-5
+
+  @staticmethod
+  def stages(image_size, ch):
+    """See `blocks.Network`; the first is the 4x4 map that precedes block 1."""
+    return [
+      blocks.Stage(4 * 2**i, width * ch, resampled=i > 0)
+      for i, width in enumerate(_WIDTHS[image_size])
+    ]
+
+  @nn.nowrap
+  def macs(self, latent_dim):
+    """Multiply-adds per image, forward, see `models.macs`."""
+    stem, *stages = self.stages(self.image_size, self.ch)
+    inputs = stem.channels
+    total = latent_dim * stem.resolution**2 * inputs
+    for stage in stages:
+      size, width = stage.resolution, stage.channels
+      total += macs.conv(size, 3, inputs, width) + macs.conv(
+        size, 3, width, width
+      )
+      total += macs.conv(size, 1, inputs, width)
+      total += self.long_range_macs(stage)
+      inputs = width
+    return total + macs.conv(self.image_size, 3, inputs, 3)
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -70,20 +97,21 @@ class Generator(blocks.Network):
       eps=self.bn_eps,
     )
     tables = self.num_classes if self.num_classes > 1 else None
-    first, *widths = MULTIPLIERS[self.image_size]
-    x = self.normalized(layers.SNDense)(4 * 4 * first * self.ch, name='dense')(
+    stem, *stages = self.stages(self.image_size, self.ch)
+    shape = (stem.resolution, stem.resolution, stem.channels)
+    x = self.normalized(layers.SNDense)(math.prod(shape), name='dense')(
       z.astype(self.dtype)
     )
-    x = x.reshape(-1, 4, 4, first * self.ch)
-    for i, width in enumerate(widths, 1):
+    x = x.reshape(-1, *shape)
+    for i, stage in enumerate(stages, 1):
       x = UpBlock(
-        width * self.ch,
+        stage.channels,
         conv=self.conv(),
         conv_up=self.conv_up(),
         norm=functools.partial(batch_norm, num_classes=tables),
         name=f'block{i}',
       )(x, label, train=train)
-      x = self.long_range(x)
+      x = self.long_range(x, stage)
     x = jax.nn.relu(batch_norm(name='norm')(x, train=train))
     x = self.conv()(3, name='conv_out')(x)
     return jnp.tanh(x.astype(jnp.float32))

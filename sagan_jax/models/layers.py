@@ -105,7 +105,7 @@ class SNEmbed(nn.Module):
   """Spectrally normalised class table, int32 [B] -> float32 [B, features].
 
   The table [num_classes, features] counts as a map from features to classes,
-  so `u` has one entry a class (self-attention-gan ops.py:sn_embedding).
+  so `u` has one entry per class (self-attention-gan ops.py:sn_embedding).
   """
 
   num_classes: int

@@ -19,9 +19,9 @@ class BatchNorm(nn.Module):
       label; None for one pair shared by all (self-attention-gan
       ops.py:ConditionalBatchNorm). The tables are never spectrally normalised:
       doing so is a known way to ruin the generator (BigGAN-PyTorch layers.py).
-    group_size: images a group, consecutive along B; None for the whole batch.
+    group_size: images per group, consecutive along B; None for the whole batch.
       The released SAGAN normalises over the 64 images of one GPU.
-    decay: of the running moments, a step.
+    decay: of the running moments, per step.
     eps: added to the variance.
   """
 
@@ -61,7 +61,7 @@ class BatchNorm(nn.Module):
     else:
       mean, var = running_mean.value[None], running_var.value[None]
 
-    # One multiply and one add a pixel; the factors are [1, C] or [B, C].
+    # One multiply and one add per pixel; the factors are [1, C] or [B, C].
     scale = gamma * jax.lax.rsqrt(var + self.eps)
     shift = beta - mean * scale
     scale, shift = scale[:, None, None], shift[:, None, None]

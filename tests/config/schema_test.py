@@ -1,365 +1,228 @@
-"""Tests of reading, checking, saving and comparing configs."""
+"""Tests of the leaves that a run has, and of how configs are kept."""
 
-import copy
+import dataclasses
 import json
 import re
+import typing
 
 import pytest
 
 from experiments import quickstart
-from sagan_jax.config import compatibility
-from sagan_jax.config import schema as config_lib
-from sagan_jax.models import generator
+from sagan_jax import errors
+from sagan_jax.config import annotations, reader, schema
+from tests.support import tiny
+
+LEAVES = reader.leaves(schema.Config)
+LIMIT = 2**31  # Of what a program takes as int32.
 
 
-def changed(**changes):
-  """The quickstart as a nested dict; __ in a key stands for the dot.
-
-  A value of `...` deletes the key. The widths are fixed here, since messages
-  name them.
-  """
-  tree = quickstart.get_config().to_dict()
-  changes = {'generator__ch': 16, 'discriminator__ch': 16} | changes
-  for key, value in changes.items():
-    *sections, leaf = key.split('__')
-    node = tree
-    for section in sections:
-      node = node.setdefault(section, {})
-    if value is ...:
-      del node[leaf]
-    else:
-      node[leaf] = value
-  return tree
+def test_loads_by_name_by_path_and_from_a_tree():
+  loaded = schema.load('quickstart', {'num_steps': '1e3'})
+  assert loaded.num_steps == 1000
+  assert loaded.generator.attention == (16,)
+  read = schema.read(quickstart.get_config(), {'num_steps': '1000'})
+  assert read == loaded == schema.read(schema.flatten(read))
 
 
-def resolved(**changes):
-  c = config_lib.resolve(changed(**changes))
-  c.num_classes = c.num_classes or 10
-  return c
-
-
-def test_resolves_config_dicts_and_dicts_alike():
-  from_config_dict = config_lib.resolve(quickstart.get_config())
-  from_dict = config_lib.resolve(quickstart.get_config().to_dict())
-  assert config_lib.flatten(from_config_dict) == config_lib.flatten(from_dict)
-  assert from_dict.generator.attention == (16,)
-  assert from_dict.num_classes is None
-  assert set(config_lib.flatten(from_dict)) == set(config_lib.SCHEMA)
-
-
-def test_resolving_twice_changes_nothing():
-  once = resolved()
-  assert config_lib.resolve(once) == once
-
-
-def test_resolving_leaves_the_input_alone():
-  tree = changed()
-  before = copy.deepcopy(tree)
-  config_lib.resolve(tree).generator.ch = 3
-  assert tree == before
-
-
-def test_flatten_joins_names_with_dots():
-  nested = {'a': 1, 'b': {'c': (2,), 'd': {'e': None}}}
-  flat = {'a': 1, 'b.c': (2,), 'b.d.e': None}
-  assert config_lib.flatten(nested) == flat
-
-
-def test_ints_become_floats_and_lists_tuples():
-  c = resolved(
-    ema__decay=0,
-    optim__generator__learning_rate=1,
-    generator__attention=[16, 32],
+def test_mistakes_of_a_file_name_it(tmp_path):
+  path = tmp_path / 'mine.py'
+  path.write_text(
+    'from sagan_jax.experiments import quickstart\n'
+    'def get_config():\n'
+    '  c = quickstart.get_config()\n'
+    '  c.sed = 1\n'
+    '  c.n_dis = 0\n'
+    '  return c\n'
   )
-  assert type(c.ema.decay) is float
-  assert c.optim.generator.learning_rate == 1.0
-  assert type(c.optim.generator.learning_rate) is float
-  assert c.generator.attention == (16, 32)
+  with pytest.raises(errors.UserError, match='sed') as e:
+    schema.load(str(path), {'batch_size': 'many'})
+  unknown, batch_size, n_dis = str(e.value).splitlines()
+  assert unknown.startswith(f"{path}: unknown config key 'sed'")
+  assert n_dis.startswith(f'{path}: n_dis=0 must be')
+  assert batch_size.startswith("batch_size='many' must be")
 
 
-@pytest.mark.parametrize(
-  'changes, message',
-  [
-    (
-      {'generator__atention': ()},
-      "unknown config key 'generator.atention'; did you mean "
-      "'generator.attention'?",
-    ),
-    ({'zzzzzz': 1}, r"unknown config key 'zzzzzz'$"),
-    # A section where a leaf belongs, and a leaf where a section does.
-    ({'seed': {'x': 1}}, "unknown config key 'seed.x'"),
-    ({'ema': 0.9}, "unknown config key 'ema'"),
-    ({'ema__decay': ...}, "no key 'ema.decay', which every run needs"),
-    ({'generator': ...}, "no key 'generator.ch'"),
-  ],
-)
-def test_refuses_other_keys_than_the_schema(changes, message):
-  with pytest.raises(ValueError, match=message):
-    config_lib.resolve(changed(**changes))
+@pytest.mark.parametrize('key', LEAVES)
+def test_none_is_taken_by_every_optional_leaf_and_by_no_other(key):
+  optional = type(None) in typing.get_args(LEAVES[key].annotation)
+  c = tiny.config()
+  if optional:
+    c = schema.read(c, {key: 'None'})
+    assert schema.flatten(c)[key] is None
+  else:
+    with pytest.raises(errors.UserError, match=f'^{key}=None must be .*{key}$'):
+      schema.read(c, {key: 'None'})
 
 
-@pytest.mark.parametrize(
-  'key, value, wanted',
-  [
-    ('batch_size', 8.0, 'int, got 8.0'),
-    ('batch_size', '8', "int, got '8'"),
-    ('batch_size', True, 'int, got True'),
-    ('batch_size', None, 'int, got None'),
-    ('num_classes', 1.5, 'int or None, got 1.5'),
-    ('loss', 1, 'str, got 1'),
-    ('loss', None, 'str, got None'),
-    ('ema.decay', '0.9', "float, got '0.9'"),
-    ('ema.decay', True, 'float, got True'),
-    ('log.tensorboard', 1, 'bool, got 1'),
-    ('generator.attention', 16, 'tuple of ints, got 16'),
-    ('generator.attention', (16.0,), r'tuple of ints, got \(16.0,\)'),
-    ('generator.attention', None, 'tuple of ints, got None'),
-    ('dataset.data_dir', 3, 'str or None, got 3'),
-    ('eval.metrics', 'fid', "tuple of strs, got 'fid'"),
-    ('eval.truncations', (1,), r'tuple of floats, got \(1,\)'),
-  ],
-)
-def test_refuses_wrong_types(key, value, wanted):
-  message = f"config key '{key}' takes {wanted}; set --config.{key}$"
-  with pytest.raises(ValueError, match=message):
-    config_lib.resolve(changed(**{key.replace('.', '__'): value}))
+def _numbers():
+  """Keys of all numbers, with whether they are of floats and in tuples."""
+  for key, leaf in LEAVES.items():
+    text = annotations.describe(leaf.annotation)
+    if 'integer' in text or 'number' in text:
+      yield key, 'number' in text, text.startswith('a tuple')
 
 
-def test_every_optional_key_takes_none():
-  optional = [key for key, (_, none) in config_lib.SCHEMA.items() if none]
-  assert 'num_classes' in optional
-  c = resolved(**{key.replace('.', '__'): None for key in optional})
-  flat = config_lib.flatten(c)
-  assert all(flat[k] is None for k in optional if k != 'num_classes')
+@pytest.mark.parametrize('key, is_float, in_tuple', list(_numbers()))
+def test_every_number_has_bounds(key, is_float, in_tuple):
+  values = [-1]
+  if is_float:
+    values += [float('inf'), float('-inf'), float('nan')]
+  else:
+    values += [LIMIT, 2**40]
+  for value in values:
+    value = (value,) if in_tuple else value
+    message = f'^{re.escape(f"{key}={value}")}.* must be '
+    with pytest.raises(errors.UserError, match=message):
+      schema.replace(tiny.config(), {key: value})
+
+
+# Of all other numbers zero is no sensible value.
+MAY_BE_ZERO = {
+  'seed',
+  'eval.seed',
+  'ema.start_step',
+  'ema.decay',
+  'generator.bn_decay',
+  *(
+    f'optim.{network}.{name}'
+    for network in ('generator', 'discriminator')
+    for name in ('b1', 'b2')
+  ),
+}
+
+
+def test_zero_is_taken_where_it_means_something():
+  def takes_zero(key, in_tuple):
+    value = (0,) if in_tuple else 0
+    return annotations.fit(LEAVES[key].annotation, value) != annotations.UNFIT
+
+  taken = {key for key, _, in_tuple in _numbers() if takes_zero(key, in_tuple)}
+  assert taken == MAY_BE_ZERO
 
 
 @pytest.mark.parametrize(
   'key, value, message',
   [
-    ('loss', 'hing', r"loss='hing' must be one of \('hinge'.*; did you mean"),
-    ('dtype', 'float16', "dtype='float16' must be one of"),
-    ('resample', 'x', "resample='x' must be one of .*'cheap'"),
+    ('loss', 'hing', "'hing' must be one of .*; did you mean 'hinge'?"),
+    ('dtype', 'float16', "'float16' must be one of 'float32', 'bfloat16'"),
+    ('architecture', 'sagn', "'sagn' must be .*; did you mean 'sagan'?"),
+    ('resample', 'x', "'x' must be one of .*'cheap'"),
     ('spectral_gradient', 'ful', "did you mean 'full'"),
     ('attention_formula', 'papr', "did you mean 'paper'"),
+    ('initializer', 'glorot', "did you mean 'glorot_uniform'"),
+    ('seed', 2**31, 'must be an integer from 0 to 2147483647'),
+    ('ema.decay', 1.0, '1.0 must be a finite number >= 0 and < 1'),
+    ('log.tensorboard', 'on', "'on' must be True or False or 'auto'"),
     ('eval.extractor', 'rand', "did you mean 'random'"),
-    ('eval.dtype', 'half', "eval.dtype='half' must be one of"),
+    ('eval.dtype', 'half', "'half' must be one of"),
     ('eval.labels', 'datum', "did you mean 'data'"),
-    ('eval.metrics', ('fid', 'i'), "eval.metrics='i' must be one of"),
+    ('eval.metrics', ('fid', 'fids'), 'must be a .*; did you mean'),
+    ('eval.metrics', (), r'\(\) must be a non-empty tuple'),
     ('eval.weights', ('ema', 'rw'), "did you mean 'raw'"),
+    ('eval.weights', (), r'\(\) must be a non-empty tuple'),
     ('eval.bn_statistics', ('batc',), "did you mean 'batch'"),
-    ('image_size', 48, r'image_size=48 must be one of \(32, 64, 128, 256\)'),
+    ('eval.bn_statistics', (), r'\(\) must be a non-empty tuple'),
+    ('eval.truncations', (0.5, 0.0), 'must be a tuple, each a finite number >'),
+    ('eval.max_time_share', 0.0, '0.0 must be a finite number > 0 and <= 1'),
+    ('eval.max_time_share', 1.5, '1.5 must be a finite number > 0 and <= 1'),
   ],
 )
-def test_refuses_other_choices(key, value, message):
-  with pytest.raises(ValueError, match=f'{message}.*; set --config.{key}$'):
-    config_lib.resolve(changed(**{key.replace('.', '__'): value}))
+def test_other_choices_are_refused(key, value, message):
+  with pytest.raises(errors.UserError, match=f'^{key}=.*{message}.*{key}$'):
+    schema.replace(tiny.config(), {key: value})
 
 
-# All other ints are amounts; a new one that may be zero belongs here.
-MAY_BE_ZERO = ('seed', 'image_size', 'ema.start_step', 'eval.seed')
-AMOUNTS = [
-  key
-  for key, (kind, _) in config_lib.SCHEMA.items()
-  if (kind is int and key not in MAY_BE_ZERO) or key.endswith('learning_rate')
-]
+def test_replace_takes_names_and_keys():
+  c = schema.replace(tiny.config(), {'generator.ch': 5}, ema__start_step=3)
+  assert (c.generator.ch, c.ema.start_step) == (5, 3)
+  with pytest.raises(dataclasses.FrozenInstanceError, match='num_classes'):
+    c.num_classes = 3
 
 
-@pytest.mark.parametrize('key', AMOUNTS)
-def test_refuses_amounts_that_are_not_positive(key):
-  for value in (0, -1):
-    message = re.escape(f'{key}={value}') + '(.0)? must be positive; set '
-    with pytest.raises(ValueError, match=message + f'--config.{key}'):
-      config_lib.resolve(changed(**{key.replace('.', '__'): value}))
+def test_only_what_is_watched_may_change():
+  bound = {key for key, leaf in LEAVES.items() if not leaf.may_change}
+  sections = ('log.', 'sample.', 'checkpoint.', 'eval.')
+  free = set(LEAVES) - bound
+  assert {key for key in free if not key.startswith(sections)} == {
+    'num_steps',
+    'prefetch',
+  }
+  assert not [key for key in bound if key.startswith(sections)]
 
 
-@pytest.mark.parametrize(
-  'key', ['ema.decay', 'generator.bn_decay', 'optim.generator.b1']
-)
-@pytest.mark.parametrize('value', [1.0, -0.1, float('nan')])
-def test_refuses_decays_outside_the_unit_interval(key, value):
-  message = rf'{key}={value} must be in \[0, 1\); set --config.{key}'
-  with pytest.raises(ValueError, match=message):
-    config_lib.resolve(changed(**{key.replace('.', '__'): value}))
+def test_differences_name_what_changes_the_result():
+  old = tiny.config()
+  new = schema.replace(old, generator__ch=8, seed=3, num_steps=99)
+  assert schema.differences(old, new) == {
+    'seed': 'seed: 0 -> 3',
+    'generator.ch': 'generator.ch: 4 -> 8',
+  }
 
 
-def test_refuses_a_learning_rate_that_is_not_a_number():
-  with pytest.raises(ValueError, match='learning_rate=nan must be positive'):
-    config_lib.resolve(changed(optim__generator__learning_rate=float('nan')))
-
-
-@pytest.mark.parametrize(
-  'changes, devices, processes, message',
-  [
-    (
-      {'batch_size': 12},
-      8,
-      1,
-      'batch_size 12 must be a multiple of 8 = 1 microbatches x 8 devices; '
-      'set --config.batch_size',
-    ),
-    (
-      {'batch_size': 24, 'num_microbatches': 2},
-      8,
-      1,
-      'batch_size 24 must be a multiple of 16 = 2 microbatches x 8 devices',
-    ),
-    (
-      {'batch_size': 8},
-      1,
-      3,
-      'batch_size 8 must be a multiple of 3 processes; set --config.batch_size',
-    ),
-    (
-      {'batch_size': 24, 'generator__bn_group_size': 16},
-      1,
-      1,
-      '24 images a microbatch must be a multiple of bn_group_size 16; '
-      'set --config.generator.bn_group_size',
-    ),
-    (
-      {
-        'batch_size': 24,
-        'num_microbatches': 3,
-        'generator__bn_group_size': 12,
-      },
-      1,
-      1,
-      '8 images a microbatch must be a multiple of bn_group_size 12',
-    ),
-    (
-      {'batch_size': 24, 'generator__bn_group_size': 8},
-      2,
-      1,
-      '3 batch-norm groups cannot be aligned with 2 devices: one must divide '
-      'the other; set --config.generator.bn_group_size',
-    ),
-  ],
-)
-def test_check_refuses_batches_that_do_not_divide(
-  changes, devices, processes, message
-):
-  with pytest.raises(ValueError, match=message):
-    compatibility.check(resolved(**changes), devices, processes)
-
-
-@pytest.mark.parametrize(
-  'changes, devices, processes',
-  [
-    ({'batch_size': 24, 'num_microbatches': 3}, 8, 2),
-    ({'batch_size': 32, 'generator__bn_group_size': 8}, 2, 1),  # Two a device.
-    ({'batch_size': 32, 'generator__bn_group_size': 16}, 8, 1),  # On four.
-    ({'batch_size': 32, 'generator__bn_group_size': None}, 8, 8),
-  ],
-)
-def test_check_accepts_batches_that_divide(changes, devices, processes):
-  compatibility.check(resolved(**changes), devices, processes)
-
-
-@pytest.mark.parametrize(
-  'changes, message',
-  [
-    (
-      {'generator__attention': (16, 64)},
-      r'generator.attention=\(16, 64\) names the resolution 64; at image_size '
-      r'32 the generator has \[8, 16, 32\]; set --config.generator.attention',
-    ),
-    ({'generator__attention': (4,)}, 'names the resolution 4'),
-    ({'generator__residual': (12,)}, r'generator.residual=\(12,\) names'),
-    (
-      {'discriminator__attention': (32,)},
-      r'discriminator.attention=\(32,\) names the resolution 32; at '
-      r'image_size 32 the discriminator has \[8, 16\]',
-    ),
-    ({'discriminator__residual': (4,)}, 'the resolution 4'),
-    (
-      {'generator__ch': 1},
-      'generator.attention at 16 needs 8 channels there, generator.ch=1 gives '
-      '4; set --config.generator.ch',
-    ),
-    (
-      {'discriminator__ch': 3},
-      'discriminator.attention at 16 needs 8 channels there, '
-      'discriminator.ch=3 gives 6',
-    ),
-  ],
-)
-def test_check_refuses_places_that_networks_lack(changes, message):
-  with pytest.raises(ValueError, match=message):
-    compatibility.check(resolved(**changes), 1)
-
-
-@pytest.mark.parametrize('image_size', generator.MULTIPLIERS)
-def test_check_accepts_places_between_the_ends(image_size):
-  places = [8, 16, 32, 64, 128, 256]
-  up = tuple(x for x in places if x <= image_size)
-  down = tuple(x for x in places if x < image_size)
-  if image_size > 32:  # Down to 4 x 4 from there on, but for 32.
-    down = (4, *down)
-  c = resolved(
-    image_size=image_size,
-    generator__attention=up,
-    discriminator__attention=down,
-    generator__ch=8,
-    discriminator__ch=8,
-  )
-  compatibility.check(c, 1)
-
-
-def test_save_and_load_are_inverse(tmp_path):
-  c = resolved(ema__decay=1 / 3, generator__attention=(16, 32))
-  config_lib.save(c, tmp_path / 'config.json')
-  assert config_lib.load(tmp_path / 'config.json') == c
+def test_save_and_saved_are_inverse(tmp_path):
+  c = tiny.config(ema__decay=1 / 3, generator__attention=(16, 32))
+  schema.save(c, tmp_path / 'config.json')
+  assert schema.saved(tmp_path / 'config.json') == c
   stored = json.loads((tmp_path / 'config.json').read_text())
   assert stored['ema.decay'] == 1 / 3
   assert stored['dataset.data_dir'] is None
+  changed = schema.saved(tmp_path / 'config.json', {'eval.num_fakes': '7'})
+  assert changed == schema.replace(c, eval__num_fakes=7)
 
 
-def test_load_refuses_the_config_of_another_version(tmp_path):
+def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
+  flat = schema.flatten(tiny.config(log__tensorboard=True))
+  before = {
+    'architecture': 'sagan',
+    'initializer': 'glorot_uniform',
+    'horizontal_flip': False,
+    'generator.bn_eps': 1e-5,
+  }
   path = tmp_path / 'config.json'
-  flat = config_lib.flatten(resolved())
-  path.write_text(json.dumps(flat | {'generator.width': 3}))
-  with pytest.raises(ValueError, match="unknown config key 'generator.width'"):
-    config_lib.load(path)
-
-
-def test_differences_names_what_changes_the_result():
-  old = resolved()
-  new = resolved(generator__ch=8, seed=3, dataset__split='test')
-  assert config_lib.differences(old, new) == {
-    'seed': 'seed: 0 -> 3',
-    'generator.ch': 'generator.ch: 16 -> 8',
-    'dataset.split': "dataset.split: 'train' -> 'test'",
-  }
-  assert config_lib.differences(old, old) == {}
-
-
-def test_differences_passes_over_what_does_not():
-  free = {
-    'num_steps': 9,
-    'prefetch': 9,
-    'log__every_steps': 9,
-    'log__tensorboard': False,
-    'sample__every_steps': 9,
-    'sample__images_per_class': 9,
-    'sample__max_classes': 9,
-    'sample__standing_batches': 9,
-    'checkpoint__every_steps': 9,
-    'checkpoint__keep_last': 9,
-    'checkpoint__keep_every_steps': 9,
-  }
-  assert config_lib.differences(resolved(), resolved(**free)) == {}
-  # Everything else is compared.
-  flat = config_lib.flatten(resolved())
-  bound = [
-    key for key in flat if config_lib.differences({**flat, key: 'x'}, flat)
-  ]
-  assert len(bound) == len(flat) - len(free) - sum(
-    key.startswith('eval.') for key in flat
+  path.write_text(
+    json.dumps({k: v for k, v in flat.items() if k not in before})
   )
+  assert schema.flatten(schema.saved(path)) == flat | before
+  # These are all; a config that someone writes gives them too.
+  added = {k for k, v in LEAVES.items() if v.default != dataclasses.MISSING}
+  assert added == set(before)
+  with pytest.raises(errors.UserError, match="missing config keys 'archit"):
+    schema.read(json.loads(path.read_text()))
 
 
-def test_nearest_is_silent_when_nothing_is_near():
-  assert config_lib.nearest('hing', ['hinge', 'wasserstein']) == (
-    "; did you mean 'hinge'?"
-  )
-  assert config_lib.nearest('q', ['hinge']) == ''
+def _json(**changes):
+  flat = schema.flatten(tiny.config()) | changes
+  return json.dumps({k: v for k, v in flat.items() if v is not ...})
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('', 'is damaged: it is not JSON'),
+    (_json()[:100], 'is damaged: it is not JSON'),
+    ('null', 'is damaged: it holds no config'),
+    ('[]', 'is damaged: it holds no config'),
+    ('{}', 'is damaged: it holds no config'),
+    ('{"seed": 1}', "missing config keys 'image_size', .* and .* more"),
+    (_json(seed='x'), "seed='x' must be an integer"),
+    (_json(ema__decay=1), "unknown config key 'ema__decay'; did you mean"),
+    (_json(loss=...), "missing config key 'loss'"),
+    (_json(prefetch={'a': 1}), "unknown config key 'prefetch.a'"),
+    (_json(seed=float('nan')), 'seed=nan must be'),
+  ],
+)
+def test_a_damaged_file_is_named(tmp_path, text, message):
+  path = tmp_path / 'config.json'
+  path.write_text(text)
+  match = f'^{re.escape(str(path))}:? {message}'
+  with pytest.raises(errors.UserError, match=match):
+    schema.saved(path)
+
+
+def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path):
+  path = tmp_path / 'config.json'
+  with pytest.raises(errors.UserError, match=f'cannot read {path}'):
+    schema.saved(path)
+  path.write_bytes(b'\xff\xfe\x00')
+  with pytest.raises(errors.UserError, match=f'{path} is damaged'):
+    schema.saved(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.data import array, checksums, indexed, remote
-from tests import gcs
+from tests.support import gcs
 
 NUM_EXAMPLES = 23
 
@@ -253,7 +254,7 @@ def test_a_remote_directory_is_copied_once(tmp_path, monkeypatch):
   assert src.name == 'array:gs://bucket/data'
   take(src.batches(seed=5, batch_size=10), 3)
   assert array.verify('gs://bucket/data').num_examples == NUM_EXAMPLES
-  monkeypatch.setattr(checksums, 'copy', None)  # Nothing is read or copied.
+  monkeypatch.setattr(checksums, 'blocks', None)  # Nothing is read or copied.
   data.make_source('array:gs://bucket/data', image_size=8)
   local('gs://bucket/data/images.npy').unlink()
   with pytest.raises(errors.UserError, match='gs://.*images.npy is missing'):
@@ -274,6 +275,23 @@ def test_a_changed_remote_file_is_refused(tmp_path, monkeypatch):
   ):
     data.make_source('array:gs://bucket/data', image_size=8)
   assert list((tmp_path / 'cache' / 'arrays').iterdir()) == []
+
+
+def test_abandoned_copies_are_removed(tmp_path, monkeypatch):
+  monkeypatch.setenv('SAGAN_JAX_CACHE', str(tmp_path / 'cache'))
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  (tmp_path / 'bucket').mkdir()
+  write(local('gs://bucket/data'))
+  digest = array.read_info('gs://bucket/data').images_sha256
+  folder = tmp_path / 'cache' / 'arrays'
+  folder.mkdir(parents=True)
+  target = f'{digest[:32]}-images.npy'
+  old, new = (folder / f'.{target}.{i}.part' for i in (1, 2))
+  for part in (old, new):
+    part.write_text('a part')
+  os.utime(old, (0, 0))
+  data.make_source('array:gs://bucket/data', image_size=8)
+  assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_full_cache_is_refused(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.data import cifar10_binary
-from tests import gcs
+from tests.support import gcs
 
 RECORD = cifar10_binary.RECORD_BYTES
 
@@ -102,6 +102,12 @@ def test_a_missing_folder_is_refused(tmp_path):
     errors.UserError, match=r'none. holds no data_batch_\*.bin'
   ):
     data.make_source(f'cifar10_binary:{tmp_path / "none"}', image_size=32)
+
+
+def test_an_unreadable_file_is_refused(tmp_path):
+  (tmp_path / 'data_batch_1.bin').mkdir()
+  with pytest.raises(errors.UserError, match='cannot read .*1.bin: Is a dir'):
+    data.make_source(f'cifar10_binary:{tmp_path}', image_size=32)
 
 
 def test_a_remote_folder_is_read(tmp_path, monkeypatch):

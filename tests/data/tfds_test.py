@@ -337,6 +337,21 @@ def test_damaged_record_files_are_refused(tmp_path, damage):
     list(src.examples(batch_size=1))
 
 
+@pytest.mark.parametrize('name', ['dataset_info.json', 'features.json'])
+@pytest.mark.parametrize('content', [None, '{"name": '])
+def test_damaged_descriptions_are_refused(tmp_path, name, content):
+  store(tmp_path, 'things', {'train': [(encode(plain(0)), 0)]})
+  path = tmp_path / 'things' / '1.0.0' / name
+  if content is None:
+    path.unlink()
+  else:
+    path.write_text(content)
+  with pytest.raises(
+    errors.UserError, match='does not describe a prepared|no prepared data of'
+  ):
+    data.make_source('tfds:things', image_size=8, data_dir=str(tmp_path))
+
+
 def test_without_tensorflow_the_extra_is_named(data_dir, monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow', None)
   with pytest.raises(

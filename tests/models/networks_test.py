@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sagan_jax import models
 from sagan_jax.gan import state as state_lib
 from sagan_jax.models import discriminator, generator
 from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
-from tests.support import small
+from tests.support import compilation
 
 # Settings of both networks and their numbers of parameters (G, D). The rows
 # at 128 pixels with attention at 64, at 32 and at 64 pixels are what
@@ -95,7 +96,7 @@ def _num_vectors(variables):
 
 
 @pytest.mark.parametrize('num_classes', [1, 3])
-@pytest.mark.parametrize('image_size', generator.MULTIPLIERS)
+@pytest.mark.parametrize('image_size', generator.Generator.IMAGE_SIZES)
 def test_shapes_and_names(image_size, num_classes):
   settings = {
     'image_size': image_size,
@@ -114,6 +115,47 @@ def test_shapes_and_names(image_size, num_classes):
     shapes = jax.tree.map(lambda x: x.shape, variables['params'])
     assert shapes == make(**settings)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+
+
+@pytest.mark.parametrize('image_size', generator.Generator.IMAGE_SIZES)
+def test_stages_are_the_maps_of_the_forward_pass(image_size):
+  g, d = _networks(
+    image_size=image_size, num_classes=3, ch=8, attention=(), residual=()
+  )
+  label = jax.ShapeDtypeStruct((2,), jnp.int32)
+  z = jax.ShapeDtypeStruct((2, 128), jnp.float32)
+  image = jax.ShapeDtypeStruct((2, image_size, image_size, 3), jnp.float32)
+  for network, inputs in ((g, (z, label)), (d, (image, label))):
+    kwargs = {'train': True} if network is g else {}
+
+    def outputs(key, *inputs, network=network, kwargs=kwargs):
+      _, found = network.init_with_output(
+        key, *inputs, **kwargs, capture_intermediates=True
+      )
+      return found['intermediates']
+
+    found = jax.eval_shape(outputs, jax.random.key(0), *inputs)
+    maps = [
+      found[f'block{i}']['__call__'][0].shape
+      for i in range(1, sum(name.startswith('block') for name in found) + 1)
+    ]
+    stages = network.stages(image_size, 8)
+    if network is g:  # The first is the reshaped output of the dense layer.
+      (stem,), stages = stages[:1], stages[1:]
+      dense = found['dense']['__call__'][0].shape
+      assert dense == (2, stem.resolution**2 * stem.channels)
+    assert maps == [(2, s.resolution, s.resolution, s.channels) for s in stages]
+
+
+def test_the_registry_offers_the_sizes_that_both_networks_have():
+  networks = models.NETWORKS['sagan']
+  assert networks.image_sizes == (32, 64, 128, 256)
+
+  class Smaller(discriminator.Discriminator):
+    IMAGE_SIZES = (512, 64, 32)
+
+  one = models.Architecture(generator.Generator, Smaller)
+  assert one.image_sizes == (32, 64)
 
 
 def test_an_unconditional_network_has_no_class_tables():
@@ -189,7 +231,7 @@ def _float32(tree):
 
 def _run(apply, variables, x, label):
   """Applies a network with cheap compilation; only its values matter."""
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     return jax.jit(apply)(_float32(variables), _float32(x), label)
 
 
@@ -241,10 +283,10 @@ def test_the_generator_equals_the_oracle(name):
 @pytest.mark.parametrize('name', CASES)
 def test_the_discriminator_equals_the_oracle(name):
   settings, blocks, _ = _case(name)
-  places = {
+  possible = {
     k: tuple(r for r in blocks[k] if r < 32) for k in ('attention', 'residual')
   }
-  settings, blocks = settings | places, blocks | places
+  settings, blocks = settings | possible, blocks | possible
   params, spectral = _random_trees(
     oracle_shapes.discriminator_shapes, settings, blocks
   )

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_jax.config import schema as config_lib
+from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
@@ -135,7 +135,7 @@ def test_a_row_tells_everything(cadences):
 
 def test_the_config_of_the_run_is_kept(cadences):
   workdir, _, _ = cadences
-  kept = config_lib.load(workdir / 'config.json')
+  kept = schema.saved(workdir / 'config.json')
   assert kept.num_classes == 10  # As the data has.
   assert kept.checkpoint.every_steps == 4
 

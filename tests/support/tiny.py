@@ -6,21 +6,17 @@ a minute to compile, so tests of the loop around them put `Generator` and
 is tested on the runs of `real_run.py`.
 """
 
-import atexit
 import contextlib
 import functools
-import shutil
-import tempfile
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
-from experiments import quickstart
-from sagan_jax.gan import build
-from sagan_jax.models import blocks, layers, norm
+from sagan_jax import models
+from sagan_jax.config import schema
+from sagan_jax.models import discriminator, generator, layers, norm
 from sagan_jax.run import loop
 from sagan_jax.run.run import Run
 
@@ -51,18 +47,16 @@ CHANGES = {
 
 def config(**changes):
   """The quickstart with `CHANGES` and others: __ stands for the dot."""
-  c = quickstart.get_config()
-  changes = {k.replace('__', '.'): v for k, v in changes.items()}
-  c.update_from_flattened_dict(CHANGES | changes)
-  return c
+  return schema.replace(_quickstart(), CHANGES, **changes)
 
 
-class Generator(blocks.Network):
+@functools.cache
+def _quickstart():
+  return schema.load('quickstart')
+
+
+class Generator(generator.Generator):
   """One normalised layer; the fields and collections of the real one."""
-
-  bn_group_size: int | None = None
-  bn_decay: float = 0.999
-  bn_eps: float = 1e-5
 
   @nn.compact
   def __call__(self, z, label, *, train):
@@ -75,7 +69,7 @@ class Generator(blocks.Network):
     return jnp.tanh(x.repeat(factor, 1).repeat(factor, 2))
 
 
-class Discriminator(blocks.Network):
+class Discriminator(discriminator.Discriminator):
   """One normalised layer on the means over squares."""
 
   @nn.compact
@@ -92,41 +86,10 @@ class Discriminator(blocks.Network):
 def small_networks():
   """Puts the networks of this file in place of the real ones, meanwhile."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(build.generator, 'Generator', Generator)
-    patch.setattr(build.discriminator, 'Discriminator', Discriminator)
+    patch.setitem(
+      models.NETWORKS, 'sagan', models.Architecture(Generator, Discriminator)
+    )
     yield
-
-
-@functools.cache
-def cache_dir():
-  """A directory of compiled programs that all runs of one session share."""
-  directory = tempfile.mkdtemp(prefix='sagan_jax_test_')
-  atexit.register(shutil.rmtree, directory, ignore_errors=True)
-  return directory
-
-
-# Also as environment variables, in capitals.
-CHEAP_COMPILATION = {
-  'jax_disable_most_optimizations': True,
-  'jax_persistent_cache_min_compile_time_secs': 0,
-  'jax_persistent_cache_min_entry_size_bytes': -1,
-}
-
-
-@contextlib.contextmanager
-def cheap_compilation():
-  """Compiles twice as fast, and every program but once for all runs."""
-  changes = CHEAP_COMPILATION | {'jax_compilation_cache_dir': cache_dir()}
-  before = {name: jax.config.values[name] for name in changes}
-  try:
-    for name, value in changes.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()  # Whether to use one is decided once.
-    yield
-  finally:
-    for name, value in before.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 def opened(workdir, allow_changes=(), **changes):

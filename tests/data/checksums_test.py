@@ -1,11 +1,13 @@
 """Tests of remembered checksums."""
 
 import hashlib
+import json
 import os
 import stat
 
 import pytest
 
+from sagan_jax import errors
 from sagan_jax.data import checksums
 
 
@@ -43,6 +45,13 @@ def test_large_files_are_read_in_blocks(tmp_path, monkeypatch):
   monkeypatch.setattr(checksums, '_BLOCK_BYTES', 3)
   (tmp_path / 'x').write_bytes(b'0123456789')
   assert checksums.sha256(tmp_path / 'x') == expected(b'0123456789')
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+  with pytest.raises(
+    errors.UserError, match=f'^cannot read {tmp_path}: Is a d'
+  ):
+    checksums.sha256(tmp_path)
 
 
 def test_an_unchanged_file_is_read_once(cache, file, reads, tmp_path):
@@ -84,9 +93,13 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
   assert not cache.exists()
 
 
-@pytest.mark.parametrize('content', [b'{', b'[]', b'\xff', b'{"PATH": 3}'])
+@pytest.mark.parametrize(
+  'content', [b'{', b'[]', b'\xff', b'{"PATH": 3}', b'DIGEST']
+)
 def test_a_damaged_cache_is_replaced(cache, file, reads, content):
   cache.parent.mkdir()
+  known = {os.fspath(file): [*checksums._stamp(file)[1], 3]}
+  content = content.replace(b'DIGEST', json.dumps(known).encode())
   cache.write_bytes(content.replace(b'PATH', os.fspath(file).encode()))
   for _ in range(2):
     assert checksums.of_unchanged(file) == expected(b'content')
