@@ -2,24 +2,89 @@
 
 import os
 import sys
+import traceback
 
 from sagan_jax import errors
-from sagan_jax.run import stop
+from sagan_jax.cluster import agree, distributed, exit_codes
+from sagan_jax.run import pulse, restarts, stop, supervisor
+
+_owns_process = False
+_neighbors = None
 
 
 def run(main):
   """Runs a command and ends the process with its exit code.
 
-  0: finished. 2: refused or failed for a reason that the user can mend, which
-  is told on stderr without a traceback. 75: stopped by a signal, with nothing
-  lost. 1, with a traceback: a fault of this package.
+  The codes are those of `cluster.exit_codes`: what the user can mend is told on
+  stderr without a traceback, a fault of this package with one.
 
   Args:
     main: takes the arguments (None for those of the process), returns an exit
       code or None, and raises `errors.UserError` or `stop.Stopped`.
   """
+  global _owns_process
+  _owns_process = True
   stop.install()
-  sys.exit(exit_code(main))
+  code = exit_code(main)
+  if _neighbors:
+    _neighbors.finish(code)
+  sys.exit(code)
+
+
+def add_arguments(parser):
+  """Adds the flags of commands that may run as several processes."""
+  distributed.add_arguments(parser)
+  parser.add_argument(
+    '--watchdog_secs',
+    type=int,
+    metavar='N',
+    help='end the process with code 76 when no step was finished for N seconds,'
+    ' or for 6 N in other phases; 0 for never (default: '
+    f'{supervisor.DEFAULT_SECS} with several processes, else 0)',
+  )
+
+
+def join(args):
+  """Joins the other processes of a run; to be called before jax is used.
+
+  With several processes, or if asked for, the command goes on in a child of
+  this process, which becomes its watchdog.
+
+  Args:
+    args: parsed, with the flags of `add_arguments`.
+
+  Raises:
+    UserError: if flags or variables contradict each other.
+    SystemExit: in the watchdog, when the child has ended.
+  """
+  global _neighbors
+  member = distributed.membership(args)
+  secs = args.watchdog_secs
+  if secs is None:
+    secs = supervisor.DEFAULT_SECS if member else 0
+  if secs < 0:
+    raise errors.UserError(f'--watchdog_secs={secs} must be at least 0')
+  forwarded = supervisor.adopted()
+  # Several processes always have one: it tells why they did not meet.
+  if forwarded is None and _owns_process and (member or secs):
+    why = distributed.failure(member, args.join_secs) if member else ''
+    raise SystemExit(supervisor.supervise(secs, bool(member), why))
+  if forwarded is not None:
+    stop.listen(forwarded)
+  if member is None:
+    return
+  from sagan_jax.cluster import coordination, neighbors
+
+  stop.await_others()
+  pulse.phase(supervisor.JOINING)
+  index, count = distributed.initialize(member, args.join_secs)
+  pulse.phase('start')
+  stop.take_signals()
+  group = agree.Group(coordination.Store(), index, count)
+  _neighbors = neighbors.Neighbors(group, stop.can_be_later, pulse.alive)
+  agree.start(group)
+  _neighbors.start()
+  stop.join(_neighbors)
 
 
 def exit_code(main, argv=None):
@@ -28,10 +93,27 @@ def exit_code(main, argv=None):
     return main(argv) or 0
   except errors.UserError as e:
     print(f'error: {e}', file=sys.stderr)
-    return 2
+    return _failed(exit_codes.REFUSED, f'error: {e}')
+  except restarts.NoProgress as e:
+    print(f'error: {e}', file=sys.stderr)
+    return _failed(exit_codes.NO_PROGRESS, f'error: {e}')
   except stop.Stopped as e:
     print(f'{e}; run the same command again to go on', file=sys.stderr)
     return stop.EXIT_CODE
   except BrokenPipeError:  # Whoever read our output has gone, as `head` does.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+    return _failed(exit_codes.FAILED, 'the reader of its output has gone')
+  except Exception as e:
+    if not _neighbors:
+      raise
+    traceback.print_exc()
+    # The death of another process breaks what is done together: it is to blame.
+    _neighbors.excuse()
+    return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
+
+
+def _failed(code, text):
+  """Returns an exit code; with several processes it ends all of them."""
+  if _neighbors:
+    _neighbors.fail(code, text)
+  return code

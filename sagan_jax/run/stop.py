@@ -5,6 +5,8 @@ inside the compiler. As long as nothing would be lost the process ends there and
 then, with `EXIT_CODE`. Where something would be (`deferred`), the signal only
 sets a flag: the loop saves its state and raises `Stopped`, and so does an
 evaluation, between two batches. A second signal ends the process in any case.
+
+One of several processes stops with the others, where `cluster.agree` says so.
 """
 
 import contextlib
@@ -13,22 +15,19 @@ import signal
 import threading
 
 from sagan_jax import progress
+from sagan_jax.cluster import agree, exit_codes
+from sagan_jax.run import pulse
 
-# Of a process that was asked to stop and goes on where it was when the same
-# command is run again (EX_TEMPFAIL of sysexits.h).
-EXIT_CODE = 75
+EXIT_CODE = exit_codes.STOPPED
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = threading.Event()
 _deferred = threading.Event()
+_joining = threading.Event()
+_neighbors = None
+_watched = False
 
-
-class Stopped(BaseException):
-  """The process was asked to stop and may end now.
-
-  Like `KeyboardInterrupt` no `Exception`: what survives failures, such as the
-  guard around evaluations, does not survive this.
-  """
+Stopped = agree.Stopped
 
 
 def install():
@@ -37,11 +36,39 @@ def install():
   os.set_blocking(writer, False)
   # The C handler writes the number here, whatever the main thread is doing.
   signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+  take_signals()
+  _start(_watch, reader, name='signals')
+
+
+def take_signals():
+  """Takes over both signals again, from a library that has since."""
   for number in _SIGNALS:
     signal.signal(number, _ignore)
-  threading.Thread(
-    target=_watch, args=(reader,), name='signals', daemon=True
-  ).start()
+
+
+def listen(reader):
+  """Takes signals from a watchdog, too: a file of their numbers.
+
+  Those that come to the process itself then only ask for a stop: it may be
+  that they came to both.
+  """
+  global _watched
+  _watched = True
+  _start(_watch_forwarded, reader, name='forwarded')
+
+
+def await_others():
+  """From now on a stop waits until `join`, as the others would wait for us."""
+  _joining.set()
+
+
+def join(neighbors):
+  """From now on stops with others: a `cluster.neighbors.Neighbors`."""
+  global _neighbors
+  _neighbors = neighbors
+  if requested():
+    withdraw()
+    neighbors.request_stop()
 
 
 def request():
@@ -59,8 +86,15 @@ def requested():
   return _requested.is_set()
 
 
+def can_be_later():
+  """Whether the process would lose something if it ended at once."""
+  return _deferred.is_set()
+
+
 def check():
   """Raises `Stopped` if a stop was asked for."""
+  if agree.group():
+    agree.group().check()
   if requested():
     raise Stopped('stopped')
 
@@ -80,6 +114,7 @@ def counter(what, total, say):
 
   def check_and_count(done):
     check()
+    pulse.beat()
     count(done)
 
   return check_and_count
@@ -92,24 +127,45 @@ def deferred():
   try:
     yield
   finally:
-    _deferred.clear()
+    # Another process may still be at it, and this one must not end that.
+    if not agree.group():
+      _deferred.clear()
 
 
 def _ignore(number, frame):
   """Python's part of a handler; `_watch` acts."""
 
 
+def _start(target, reader, name):
+  threading.Thread(
+    target=target, args=(reader,), name=name, daemon=True
+  ).start()
+
+
 def _watch(reader):
   while numbers := os.read(reader, 1):
-    number = numbers[0]
-    if number not in _SIGNALS:
-      continue
-    if requested():
-      _end(128 + number, 'stopped at once by a second signal')
-    request()
-    if not _deferred.is_set():
-      _end(EXIT_CODE, 'stopped; run the same command again to go on')
-    _tell('asked to stop ... (a second signal ends the process at once)')
+    if numbers[0] in _SIGNALS:
+      _act(numbers[0], asked_before=requested() and not _watched)
+
+
+def _watch_forwarded(reader):
+  asked = False
+  while numbers := os.read(reader, 1):
+    _act(numbers[0], asked_before=asked)
+    asked = True
+  _end(exit_codes.FAILED, 'the watchdog of this process is gone')
+
+
+def _act(number, asked_before):
+  if asked_before:
+    _end(128 + number, 'stopped at once by a second signal')
+  if _neighbors:
+    _neighbors.request_stop()
+    return
+  request()
+  if not _deferred.is_set() and not _joining.is_set():
+    _end(EXIT_CODE, 'stopped; run the same command again to go on')
+  _tell('asked to stop ... (a second signal ends the process at once)')
 
 
 def _end(code, text):

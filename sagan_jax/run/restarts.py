@@ -1,0 +1,52 @@
+"""Refuses to start a run again and again that never gets any further."""
+
+import json
+
+from sagan_jax import files
+from sagan_jax.cluster import agree
+
+MAX_STARTS = 3
+_FILE = 'restarts.json'
+
+
+class NoProgress(Exception):
+  """A run was restarted several times and has not saved a further state."""
+
+
+def count(workdir, step):
+  """Counts a start of a run; process 0 does so for all.
+
+  Args:
+    workdir: of the run.
+    step: that it starts from.
+
+  Raises:
+    NoProgress: if it has started from there `MAX_STARTS` times before, and
+      every time ended before a further state was saved. The next one counts
+      from the beginning.
+  """
+  starts = 0
+  group = agree.group()
+  if not group or group.index == 0:
+    path = workdir / _FILE
+    if path.exists():
+      before = files.read_json(path)
+      if before['step'] == step:
+        starts = before['starts']
+    if starts < MAX_STARTS:
+      files.write(path, json.dumps({'step': step, 'starts': starts + 1}))
+    else:
+      path.unlink()
+  starts = agree.decide('starts', starts)
+  if starts >= MAX_STARTS:
+    raise NoProgress(
+      f'{workdir} was started {starts} times from step {step} and has saved no '
+      'further state; look at how those ended, then run the same command again'
+    )
+
+
+def forget(workdir):
+  """Forgets all starts, as a run has ended for a reason that it told."""
+  group = agree.group()
+  if not group or group.index == 0:
+    (workdir / _FILE).unlink(missing_ok=True)
