@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--real', help='data source to score against')
   parser.add_argument('--fake', help='data source to score')
   command_line.add_config(parser)
+  command.add_arguments(parser)
   args = command_line.parse(parser, argv)
   of_run = args.workdir is not None or args.step is not None
   of_sources = args.real is not None or args.fake is not None
@@ -47,6 +48,17 @@ def main(argv: Sequence[str] | None = None) -> None:
       'give either --workdir, to score checkpoints of a run, or --config, '
       '--real and --fake, to score two sets of images'
     )
+  if of_run and (args.workdir is None or args.config is not None):
+    raise errors.UserError(
+      'a run is scored by its own config: give --workdir without --config; '
+      '--config.key=value changes single keys'
+    )
+  if of_sources and None in (args.config, args.real, args.fake):
+    raise errors.UserError(
+      'two sets of images need --config (its eval section is the protocol), '
+      '--real and --fake'
+    )
+  command.join(args)
   if of_run:
     _evaluate_run(args)
   else:
@@ -62,29 +74,21 @@ def _step(text):
 
 
 def _evaluate_run(args):
-  if args.workdir is None or args.config is not None:
-    raise errors.UserError(
-      'a run is scored by its own config: give --workdir without --config; '
-      '--config.key=value changes single keys'
-    )
   # Not at import: --help waits for nothing.
-  from sagan_jax.run import scoring
+  from sagan_jax.run import agreement, scoring
   from sagan_jax.run.run import Run
 
   run = Run.open(args.workdir, args.overrides)
+  agreement.check_command(run.config, args.workdir, step=args.step)
   scoring.evaluate_checkpoints(run, 'all' if args.step is None else args.step)
 
 
 def _evaluate_sources(args):
-  if None in (args.config, args.real, args.fake):
-    raise errors.UserError(
-      'two sets of images need --config (its eval section is the protocol), '
-      '--real and --fake'
-    )
   from sagan_jax.config import schema
-  from sagan_jax.run import scoring
+  from sagan_jax.run import agreement, scoring
 
   config = schema.load(args.config, args.overrides)
+  agreement.check_command(config, None, real=args.real, fake=args.fake)
   scoring.evaluate_sources(config, args.real, args.fake)
 
 

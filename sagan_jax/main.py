@@ -8,9 +8,10 @@ config that the directory holds. Any leaf of the config can be set:
 --config.optim.generator.b2=0.9. Ctrl-C and SIGTERM save the state and end with
 code 75.
 
-Exit codes: 0 finished, 75 stopped with the state saved, 2 something that you
-can mend (config, data, directory, disk, losses that are not finite), 1 a fault
-of the program.
+Exit codes: 0 finished; 75 stopped with the state saved; 76 hung, or another
+process of the run died: run the same command again; 77 no progress since the
+last restarts; 2 something that you can mend (config, data, directory, disk,
+losses that are not finite); 1 a fault of the program.
 """
 
 from sagan_jax import errors
@@ -29,12 +30,14 @@ def main(argv=None):
     default='',
     help='config keys that may differ from those of the run',
   )
+  command.add_arguments(parser)
   args = command_line.parse(parser, argv)
   if args.workdir is None:
     raise errors.UserError('no directory was given; set --workdir')
+  command.join(args)
   # Not above: a command answers --help, and a stop, before jax is imported.
   from sagan_jax.config import schema
-  from sagan_jax.run import loop
+  from sagan_jax.run import agreement, loop
   from sagan_jax.run.run import Run
 
   if args.config is None:
@@ -42,6 +45,7 @@ def main(argv=None):
   else:
     config = schema.load(args.config, args.overrides)
   allowed = [key for key in args.allow_changes.split(',') if key]
+  agreement.check_command(config, args.workdir, allow_changes=allowed)
   loop.Trainer(Run.for_training(args.workdir, config, allowed)).train()
 
 

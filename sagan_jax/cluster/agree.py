@@ -90,6 +90,23 @@ class Group:
       return value
     return self.store.wait_for(key)
 
+  def gather(self, what, value, secs=None):
+    """Returns the values of all processes, in their order.
+
+    Args:
+      what: the values are; never used twice.
+      value: of this process, anything that JSON can hold.
+      secs: how long to wait for each of the others; None for as long as it
+        takes.
+
+    Raises:
+      TimeoutError: if one has not come so far in time.
+    """
+    self.store.set(f'values/{what}/{self.index}', value)
+    return [
+      self.store.wait_for(f'values/{what}/{i}', secs) for i in range(self.count)
+    ]
+
   def same(self, what, facts, secs=None):
     """Refuses facts that are not the same on all processes.
 

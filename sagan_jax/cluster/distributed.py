@@ -215,7 +215,9 @@ def _from_tpu(env):
     return None
   if hosts is None and 'TPU_SKIP_MDS_QUERY' not in env:
     hosts = _worker_endpoints()
-    evidence = (f'the metadata of this machine: worker-network-endpoints={hosts}',)
+    evidence = (
+      f'the metadata of this machine: worker-network-endpoints={hosts}',
+    )
   return Membership(evidence) if hosts and ',' in hosts else None
 
 

@@ -6,6 +6,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from sagan_jax import errors
+from sagan_jax.cluster import agree
 
 DATA_AXIS = 'data'
 
@@ -74,9 +75,13 @@ def gather_rows(rows):
 
   Returns:
     NumPy [sum of n, ...].
+
+  Raises:
+    Stopped: on all processes, if they were asked to stop.
   """
   if jax.process_count() == 1:
     return rows
+  agree.enter()
   counts = multihost_utils.process_allgather(np.array([len(rows)])).reshape(-1)
   padded = np.zeros((counts.max(), *rows.shape[1:]), rows.dtype)
   padded[: len(rows)] = rows

@@ -45,7 +45,12 @@ def build_gan(c, mesh):
 
 
 def compile_step(gan, mesh, state, batch_size, image_size):
-  """Compiles `train_step` ahead of time; the state is donated.
+  """Compiles what `lower_step` returns: a function of (state, batch)."""
+  return lower_step(gan, mesh, state, batch_size, image_size).compile()
+
+
+def lower_step(gan, mesh, state, batch_size, image_size):
+  """Lowers `train_step` ahead of time; the state is donated.
 
   Args:
     gan: a `Gan`.
@@ -55,7 +60,7 @@ def compile_step(gan, mesh, state, batch_size, image_size):
     image_size: H = W.
 
   Returns:
-    The compiled function of (state, batch).
+    A `jax.stages.Lowered`.
   """
   whole = sharding.replicated(mesh)
   batch = jax.tree.map(
@@ -74,7 +79,7 @@ def compile_step(gan, mesh, state, batch_size, image_size):
     donate_argnums=0,
     out_shardings=(whole, whole),
   )
-  return step.lower(state, batch).compile()
+  return step.lower(state, batch)
 
 
 def step_bytes(step_fn):

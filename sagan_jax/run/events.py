@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from sagan_jax import errors
-from sagan_jax.cluster import sharding
+from sagan_jax.cluster import agree, sharding
 from sagan_jax.gan import state as state_lib
 from sagan_jax.pictures import grids
 
@@ -62,7 +62,8 @@ class Checkpoint:
 
   def finish(self, state):
     """Saves a state unless it is saved, and waits until it is on disk."""
-    if not self.is_done(int(state.step)):
+    step = int(state.step)
+    if not agree.decide(f'saved {step}', self.is_done(step)):
       self(state)
     self._checkpointer.wait()
 
@@ -122,7 +123,8 @@ class Evaluation:
     step, c = int(state.step), self._run.config
     share = self._clock.shares([self.name])[self.name]
     allowed = c.eval.max_time_share
-    if share > allowed and step != c.num_steps:  # The last is always scored.
+    skip = share > allowed and step != c.num_steps  # The last is always scored.
+    if agree.decide(f'skip evaluation {step}', skip):  # Clocks differ.
       self._say(
         f'step {step}: no evaluation, they have had {share:.1%} of the time '
         f'({allowed:.1%} are allowed by --config.eval.max_time_share)'

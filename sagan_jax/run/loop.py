@@ -20,11 +20,19 @@ import time
 import jax
 
 from sagan_jax import errors
-from sagan_jax.cluster import sharding
+from sagan_jax.cluster import agree, sharding
 from sagan_jax.data import prefetch
 from sagan_jax.gan import build
 from sagan_jax.run import events as events_lib
-from sagan_jax.run import log, scoreboard, step_log, stop, summary
+from sagan_jax.run import (
+  log,
+  pulse,
+  restarts,
+  scoreboard,
+  step_log,
+  stop,
+  summary,
+)
 
 
 class Trainer:
@@ -41,8 +49,8 @@ class Trainer:
   def __init__(self, run):
     self.run = run
     c = run.config
-    goes_on = bool(run.checkpointer.steps())
-    self._state = run.restore() if goes_on else run.init()
+    last = agree.decide('last checkpoint', run.checkpointer.last_step())
+    self._state = run.init() if last is None else run.restore(last)
     start = int(self._state.step)
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     self._scoreboard = None
@@ -91,10 +99,13 @@ class Trainer:
       if self._writer:
         stack.callback(self._writer.close)
       stack.callback(self.run.checkpointer.close)
+      step = int(state.step)
+      if pulse.watched():  # Then something may restart the run.
+        stack.enter_context(restarts.counted(self.run.workdir, step))
       for line in summary.beginning(self.run, state):
         self.progress.say(line)
-      for event in self._due(int(state.step)):
-        if not event.is_done(int(state.step)):
+      for event in self._due(step):
+        if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
     for line in summary.end(self.run, self._scoreboard):
@@ -116,6 +127,7 @@ class Trainer:
     with batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
+      pulse.phase('compile')
       step_fn = run.step_fn
       self.progress.say(_compiled(step_fn, time.perf_counter() - began))
       with stop.deferred():
@@ -128,9 +140,13 @@ class Trainer:
     start, num_steps = int(state.step), self.run.config.num_steps
     self.step_log.begin(start)
     for step in range(start + 1, num_steps + 1):
+      pulse.phase('data')
       batch = self._next(batches, state)
+      self._enter(state)
+      pulse.phase('step')
       state, metrics = step_fn(state, batch)
       self.step_log.add(step, metrics)
+      pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
       due = self._due(step)
       stopping = stop.requested() and step < num_steps
@@ -152,12 +168,24 @@ class Trainer:
       return next(batches)
     except errors.UserError:
       self.step_log.flush()
-      if int(state.step):
+      # Other processes may be in the next step, and none can save alone.
+      if int(state.step) and not agree.group():
         self.checkpoint.finish(state)
         self.progress.say(f'step {int(state.step)} is saved')
       raise
     finally:
       self.clock.add('data', batches.wait_secs - waited)
+
+  def _enter(self, state):
+    """Saves a state and stops if all processes stop before the next step."""
+    try:
+      agree.enter()
+    except stop.Stopped:
+      jax.block_until_ready(state)
+      self.step_log.flush()
+      if self._writer:
+        self._writer.flush()
+      self._stop(state)
 
   def _due(self, step):
     """The events of a finished step, in order."""
@@ -168,6 +196,7 @@ class Trainer:
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
+    pulse.phase(event.name)
     try:
       with self.clock.section(event.name):
         event(state)
@@ -175,6 +204,7 @@ class Trainer:
       self._stop(state)
 
   def _stop(self, state):
+    pulse.phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')

@@ -1,8 +1,9 @@
 """Refuses to start a run again and again that never gets any further."""
 
+import contextlib
 import json
 
-from sagan_jax import files
+from sagan_jax import errors, files
 from sagan_jax.cluster import agree
 
 MAX_STARTS = 3
@@ -13,8 +14,9 @@ class NoProgress(Exception):
   """A run was restarted several times and has not saved a further state."""
 
 
-def count(workdir, step):
-  """Counts a start of a run; process 0 does so for all.
+@contextlib.contextmanager
+def counted(workdir, step):
+  """Counts a start of a run, unless that ends and tells why.
 
   Args:
     workdir: of the run.
@@ -43,10 +45,15 @@ def count(workdir, step):
       f'{workdir} was started {starts} times from step {step} and has saved no '
       'further state; look at how those ended, then run the same command again'
     )
+  try:
+    yield
+  except errors.UserError:
+    _forget(workdir)
+    raise
+  _forget(workdir)
 
 
-def forget(workdir):
-  """Forgets all starts, as a run has ended for a reason that it told."""
+def _forget(workdir):
   group = agree.group()
   if not group or group.index == 0:
     (workdir / _FILE).unlink(missing_ok=True)

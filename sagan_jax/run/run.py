@@ -11,7 +11,7 @@ from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, sampling
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint, directory
+from sagan_jax.run import agreement, checkpoint, directory
 
 
 class Run:
@@ -84,6 +84,7 @@ class Run:
     run.config = schema.replace(
       config, num_classes=_num_classes(config, run.source)
     )
+    agreement.check_data(run.source)
     compatibility.check(run.config, run.mesh.size, jax.process_count())
     if goes_on and 'dataset.name' not in allow_changes:
       directory.check_same_data(run.workdir, run.source)
@@ -138,9 +139,11 @@ class Run:
   def step_fn(self):
     """The training step, compiled once: a function of (state, batch)."""
     c = self.config
-    return build.compile_step(
+    lowered = build.lower_step(
       self.gan, self.mesh, self._shapes(), c.batch_size, c.image_size
     )
+    agreement.check_program(lowered)
+    return lowered.compile()
 
   def record(self):
     """Writes config and data to the directory."""

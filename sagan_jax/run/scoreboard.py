@@ -10,7 +10,7 @@ from etils import epath
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.metrics import scores
-from sagan_jax.run import stop
+from sagan_jax.run import agreement, stop
 
 
 class Best(NamedTuple):
@@ -110,11 +110,14 @@ class Scoreboard:
       RuntimeError: if the best state cannot be saved.
     """
     step, began = int(state.step), time.perf_counter()
+    records, failure = [], None
     try:
       self.check()
       records = self._evaluator.of_state(self._run.sampler, state)
     except Exception as e:  # noqa: BLE001 - training must outlive its scores.
-      error = f'{type(e).__name__}: {e}'
+      failure = e
+    error = agreement.failed_anywhere(f'evaluation {step}', failure)
+    if error is not None:
       self._say(f'step {step}: the evaluation failed: {error}')
       self._record([{'protocol': {'step': step}, 'error': error}])
       return {}
