@@ -112,6 +112,24 @@ def split_or_replicate(mesh, batch_size):
   return split_batch(mesh)
 
 
+def local_share(mesh, batch_size):
+  """How much of a batch the devices of one process hold, where it divides.
+
+  Work on shares of this size gives the same bits for any number of processes on
+  the same devices, since each device then works on the same shapes.
+
+  Args:
+    mesh: of all processes.
+    batch_size: over all of its devices.
+
+  Returns:
+    The rows of one process; all of them if they do not divide by the devices.
+  """
+  if batch_size % mesh.size:
+    return batch_size
+  return batch_size // mesh.size * local_mesh(mesh).size
+
+
 def put_batch(batch, sharding):
   """Makes global arrays of the rows that this process holds.
 

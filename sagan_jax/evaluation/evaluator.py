@@ -63,7 +63,9 @@ class Evaluator:
         f'{", ".join(sorted(dropped))}: left out'
       )
     self._extraction = features.FeatureExtraction(
-      self.extractor, self._mesh, c.eval.batch_size
+      self.extractor,
+      self._mesh,
+      sharding.local_share(mesh, c.eval.batch_size),
     )
     self._real = None
     self._said_few = False
@@ -132,13 +134,12 @@ class Evaluator:
     start, stop = self._share(len(labels))
     records = []
     for name, mode in itertools.product(e.weights, e.bn_statistics):
-      params, stats = sharding.localize(
-        state.generator_variables(name), self._mesh
-      )
+      params, stats = state.generator_variables(name)
       if mode == 'standing':
         stats = sampler.standing_stats(
           params, stats, jax.random.fold_in(key, 1), e.standing_batches
         )
+      params, stats = sharding.localize((params, stats), self._mesh)
       for truncation in (None, *e.truncations):
         finite = []
         made = sampler.batches(

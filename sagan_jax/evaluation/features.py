@@ -115,7 +115,7 @@ class FeatureExtraction:
 
   def _pad(self, images):
     missing = self.batch_size - len(images)
-    if missing:
+    if missing > 0:
       images = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
     return jax.device_put(images, self._sharding)
 

@@ -10,23 +10,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sagan_jax.cluster import agree, sharding
+
 
 class Sampler:
   """Two compiled programs around a generator, for batches of one size.
 
   Args:
-    gan: a `Gan`.
-    batch_size: images per call; a multiple of the devices of its mesh.
+    gan: a `Gan`; moments are those of batches placed by its `batch_sharding`,
+      over all processes.
+    batch_size: images per batch; a multiple of the devices of its mesh.
+    share: images that this process makes at a time; None for a whole batch.
+    share_sharding: how they are placed on the devices of this process; None
+      for `batch_sharding`.
   """
 
-  def __init__(self, gan, batch_size):
+  def __init__(self, gan, batch_size, share=None, share_sharding=None):
     self.batch_size = batch_size
+    self._share = batch_size if share is None else share
     self._gan = gan
     # With decay zero the running moments become those of the one batch.
     moments_of = gan.generator.clone(bn_decay=0.0, bn_group_size=None)
     split = functools.partial(_constrain, gan.batch_sharding)
+    split_share = functools.partial(
+      _constrain, share_sharding or gan.batch_sharding
+    )
+    whole = None
+    if gan.batch_sharding is not None:
+      whole = sharding.replicated(gan.batch_sharding.mesh)
 
-    @jax.jit
+    @functools.partial(jax.jit, out_shardings=whole)
     def moments(params, stats, key):
       z_key, label_key = jax.random.split(key)
       z = jax.random.normal(z_key, (batch_size, gan.latent_dim))
@@ -44,7 +57,9 @@ class Sampler:
       keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
       z = jax.vmap(lambda k: _latent(k, gan.latent_dim, truncation))(keys)
       images = gan.generator.apply(
-        {'params': params, **stats}, *split((z, label)), train=batch_moments
+        {'params': params, **stats},
+        *split_share((z, label)),
+        train=batch_moments,
       )
       return to_uint8(images), jnp.isfinite(images).all()
 
@@ -55,17 +70,22 @@ class Sampler:
     """Statistics with batch-norm moments recomputed for these parameters.
 
     The moments of `num_batches` batches of uniform labels are pooled: their
-    mean, and their mean variance plus the variance of the means.
+    mean, and their mean variance plus the variance of the means. All processes
+    make the batches together.
 
     Args:
-      params: of the generator, raw or averaged.
+      params: of the generator, raw or averaged; on the mesh of all processes.
       stats: its collections; `spectral` is used, `batch_stats` is replaced.
       key: of the latents.
       num_batches: how many.
 
     Returns:
       `stats` with new `batch_stats`.
+
+    Raises:
+      Stopped: on all processes, if they were asked to stop.
     """
+    agree.enter()
     batches = [
       self._moments(params, stats, jax.random.fold_in(key, i))
       for i in range(num_batches)
@@ -89,7 +109,7 @@ class Sampler:
     """Makes image i of label i for start <= i < stop, in batches on the device.
 
     Args:
-      params: of the generator.
+      params: of the generator; on the devices of this process.
       stats: its collections.
       key: of the set of images.
       labels: int [n], of all images of the set; any n >= 1.
@@ -103,13 +123,15 @@ class Sampler:
         its images are finite, which uint8 does not tell; None for no such.
 
     Yields:
-      (uint8 [batch_size, H, W, 3], labels int32 [m]), m images of which count.
+      (uint8 [b, H, W, 3], labels int32 [m]), m images of which count; b is the
+      share of this process, or with `batch_moments` a whole batch.
     """
+    size = self.batch_size if batch_moments else self._share
     labels = np.asarray(labels, np.int32)
     stop = len(labels) if stop is None else stop
-    for first in range(start, stop, self.batch_size):
-      part = labels[first : min(first + self.batch_size, stop)]
-      index = first + np.arange(self.batch_size, dtype=np.uint32)
+    for first in range(start, stop, size):
+      part = labels[first : min(first + size, stop)]
+      index = first + np.arange(size, dtype=np.uint32)
       # Past the end the labels begin anew, as those of a longer set might.
       label = labels[index % len(labels)]
       images, all_finite = self._generate(
@@ -148,7 +170,7 @@ def _pool(batches):
   return {name: _pool(layer) for name, layer in batches.items()}
 
 
-def _constrain(sharding, arrays):
-  if sharding is None:
+def _constrain(placed, arrays):
+  if placed is None:
     return arrays
-  return jax.lax.with_sharding_constraint(arrays, sharding)
+  return jax.lax.with_sharding_constraint(arrays, placed)

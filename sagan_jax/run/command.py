@@ -55,7 +55,6 @@ def join(args):
 
   Raises:
     UserError: if flags or variables contradict each other.
-    SystemExit: in the watchdog, when the child has ended.
   """
   global _neighbors
   member = distributed.membership(args)
@@ -68,7 +67,7 @@ def join(args):
   # Several processes always have one: it tells why they did not meet.
   if forwarded is None and _owns_process and (member or secs):
     why = distributed.failure(member, args.join_secs) if member else ''
-    raise SystemExit(supervisor.supervise(secs, bool(member), why))
+    os._exit(supervisor.supervise(secs, bool(member), why))
   if forwarded is not None:
     stop.listen(forwarded)
   if member is None:

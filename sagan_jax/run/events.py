@@ -89,10 +89,11 @@ class Grids:
     classes = np.linspace(0, c.num_classes - 1, shown).round()
     labels = np.repeat(classes, c.sample.images_per_class)
     for name in 'raw', 'ema':
-      params, stats = sharding.localize(state.generator_variables(name), mesh)
+      params, stats = state.generator_variables(name)
       stats = run.sampler.standing_stats(
         params, stats, key, c.sample.standing_batches
       )
+      params, stats = sharding.localize((params, stats), mesh)
       images = run.sampler.generate(params, stats, key, labels)
       if self._writer:
         sheet = grids.grid(images, c.sample.images_per_class)

@@ -221,14 +221,13 @@ class Run:
     if step is None:
       step = max(self.checkpointer.steps(), default=None)
     if (step, weights) not in self._generators:
-      params, stats = sharding.localize(
-        self.restore(step).generator_variables(weights),
-        sharding.local_mesh(self.mesh),
-      )
+      params, stats = self.restore(step).generator_variables(weights)
       stats = self.sampler.standing_stats(
         params, stats, jax.random.key(0), self.config.eval.standing_batches
       )
-      self._generators[step, weights] = params, stats
+      self._generators[step, weights] = sharding.localize(
+        (params, stats), sharding.local_mesh(self.mesh)
+      )
     params, stats = self._generators[step, weights]
     sampler = self._sampler(min(len(numbers), self.config.eval.batch_size))
     return sampler.generate(params, stats, jax.random.key(seed), numbers)
@@ -252,10 +251,14 @@ class Run:
     return np.array(numbers, np.int32)
 
   def _sampler(self, batch_size):
-    mesh = sharding.local_mesh(self.mesh)
-    batch_sharding = sharding.split_or_replicate(mesh, batch_size)
+    share = sharding.local_share(self.mesh, batch_size)
+    local = sharding.local_mesh(self.mesh)
+    placed = sharding.split_or_replicate(self.mesh, batch_size)
     return sampling.Sampler(
-      dataclasses.replace(self.gan, batch_sharding=batch_sharding), batch_size
+      dataclasses.replace(self.gan, batch_sharding=placed),
+      batch_size,
+      share,
+      sharding.split_or_replicate(local, share),
     )
 
   def _shapes(self):

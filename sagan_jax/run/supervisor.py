@@ -56,6 +56,8 @@ def adopted():
 def supervise(secs, several, not_met):
   """Runs the command of this process again, as a child, and watches over it.
 
+  This process has nothing else to do then than to end with `os._exit`.
+
   Args:
     secs: how long a step may take; other phases may take six times as long.
     several: whether it is one of several processes, which jax aborts when it
@@ -71,15 +73,14 @@ def supervise(secs, several, not_met):
     seen = pulse.Pulse(file.fileno())
     seen.phase('start')
     described = f'{file.fileno()},{reader},{os.getpid()}'
-    with _forwarding(writer):
-      child = subprocess.Popen(
-        [sys.executable, *sys.orig_argv[1:]],
-        env=os.environ | {_VARIABLE: described},
-        pass_fds=(file.fileno(), reader),
-      )
-      os.close(reader)
-      code = _Watch(child, seen, secs).wait()
-    os.close(writer)
+    _forward_signals(writer)
+    child = subprocess.Popen(
+      [sys.executable, *sys.orig_argv[1:]],
+      env=os.environ | {_VARIABLE: described},
+      pass_fds=(file.fileno(), reader),
+    )
+    os.close(reader)
+    code = _Watch(child, seen, secs).wait()
     if several and code == -signal.SIGABRT:
       if seen.read().phase == JOINING:
         _say(f'error: {not_met}')
@@ -136,23 +137,20 @@ class _Watch:
     self._child.wait()
 
 
-@contextlib.contextmanager
-def _forwarding(writer):
-  """Passes signals on, by a pipe: they may reach the child directly, too."""
+def _forward_signals(writer):
+  """Passes signals on, by a pipe: they may reach the child directly, too.
+
+  For good: one that comes when the child has ended must not change the code.
+  """
 
   def forward(number, frame):
     del frame
     with contextlib.suppress(OSError):
       os.write(writer, bytes([number]))
 
-  before = {number: signal.signal(number, forward) for number in _SIGNALS}
-  wakeup = signal.set_wakeup_fd(-1)  # Of `stop`, which would end this process.
-  try:
-    yield
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
-    signal.set_wakeup_fd(wakeup)
+  for number in _SIGNALS:
+    signal.signal(number, forward)
+  signal.set_wakeup_fd(-1)  # Of `stop`, which would end this process.
 
 
 def _say(text):
