@@ -16,6 +16,11 @@ JOIN_SECS = 60
 # By it jax ends processes whose neighbor is dead, if `neighbors` has not.
 _HEARTBEAT_SECS = 30
 _GOOGLE_PCI_VENDOR = '0x1ae0'
+_SLICES = (
+  'MEGASCALE_NUM_SLICES',
+  'MEGASCALE_COORDINATOR_ADDRESS',
+  'MEGASCALE_SLICE_ID',
+)
 _METADATA = (
   'http://metadata.google.internal/computeMetadata/v1/instance/attributes/'
   'worker-network-endpoints'
@@ -189,17 +194,23 @@ def _from_tpu(env):
   """Of the variables of GKE and of several slices, and of Compute Engine."""
   hosts = env.get('TPU_PROCESS_ADDRESSES') or env.get('TPU_WORKER_HOSTNAMES')
   names = ('TPU_PROCESS_ADDRESSES', 'TPU_WORKER_HOSTNAMES', 'TPU_WORKER_ID')
-  slices = {k: v for k, v in env.items() if k.startswith('MEGASCALE_')}
+  slices = {k: env[k] for k in _SLICES if k in env}
   evidence = tuple(
     f'{k}={v}'
     for k, v in [*((n, env[n]) for n in names if n in env), *slices.items()]
   )
-  if slices and not _has_tpu():
+  number = slices.get('MEGASCALE_NUM_SLICES') or '1'
+  if not number.isdecimal():
     raise errors.UserError(
-      f'{", ".join(evidence)} asks for slices of TPUs, but this machine has no '
-      'TPU: unset these variables'
+      f'{", ".join(evidence)}: MEGASCALE_NUM_SLICES must be a number; set or '
+      'unset all of these variables'
     )
-  if slices and int(slices.get('MEGASCALE_NUM_SLICES') or 1) > 1:
+  if int(number) > 1:
+    if not _has_tpu():
+      raise errors.UserError(
+        f'{", ".join(evidence)} asks for slices of TPUs, but this machine has '
+        'no TPU: unset these variables'
+      )
     missing = [
       name
       for name in ('MEGASCALE_COORDINATOR_ADDRESS', 'MEGASCALE_SLICE_ID')

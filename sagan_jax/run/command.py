@@ -106,9 +106,18 @@ def exit_code(main, argv=None):
     if not _neighbors:
       raise
     traceback.print_exc()
-    # The death of another process breaks what is done together: it is to blame.
-    _neighbors.excuse()
+    if _may_be_of_others(e):
+      _neighbors.excuse()
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
+
+
+def _may_be_of_others(error):
+  """Whether the death of another process may be to blame: it breaks sums."""
+  import jax
+
+  return isinstance(error, jax.errors.JaxRuntimeError) and not str(
+    error
+  ).startswith('RESOURCE_EXHAUSTED')
 
 
 def _failed(code, text):

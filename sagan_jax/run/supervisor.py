@@ -130,8 +130,7 @@ class _Watch:
   def _end(self, trouble):
     where = f'phase {self._last.phase!r}, after step {self._last.step}'
     _say(f'watchdog: {trouble} ({where}); ended. Its stacks:')
-    self._child.send_signal(signal.SIGCONT)
-    self._child.send_signal(signal.SIGUSR1)
+    self._child.send_signal(signal.SIGUSR1)  # One that is stopped prints none.
     time.sleep(_DUMP_SECS)
     self._child.kill()
     self._child.wait()
