@@ -32,12 +32,14 @@ class Group:
     store: a `coordination.Store`, or what has its methods.
     index: of this process.
     count: of processes.
+    on_failure: called with an exception of a thread; it ends the process.
   """
 
-  def __init__(self, store, index, count):
+  def __init__(self, store, index, count, on_failure=None):
     self.store = store
     self.index = index
     self.count = count
+    self.on_failure = on_failure
     self._changed = threading.Condition()
     self._entered = 0
     self._held = False
@@ -172,6 +174,15 @@ def start(group):
 def group():
   """The `Group` of this process; None if it is alone."""
   return _group
+
+
+def fail(error):
+  """Ends all processes because of an exception that the main thread waits for.
+
+  In a single process nothing happens: there the wait ends with the exception.
+  """
+  if _group and _group.on_failure:
+    _group.on_failure(error)
 
 
 def enter():

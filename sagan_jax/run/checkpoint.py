@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from sagan_jax import errors, files
+from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
 
 FORMAT = 1  # Of the tree below; raised when an older one cannot be read.
@@ -46,7 +47,8 @@ class Checkpointer:
     self.directory = files.as_path(directory)
     self._log = log
     with files.writing(self.directory):
-      self._manager = ocp.CheckpointManager(
+      self._manager = _Manager(
+        self._end_others,
         self.directory,
         options=ocp.CheckpointManagerOptions(
           max_to_keep=keep_last,
@@ -175,6 +177,18 @@ class Checkpointer:
       finally:
         self._manager.close()
 
+  def _end_others(self, error):
+    """Tells other processes of a failed save: their part would wait for it."""
+    try:
+      with self._writing():
+        raise error
+    except (jax.errors.JaxRuntimeError, errors.UserError) as e:
+      if isinstance(e, errors.UserError) and not isinstance(
+        error,
+        TimeoutError,  # Of such a wait, for another that has failed.
+      ):
+        agree.fail(e)
+
   @contextlib.contextmanager
   def _writing(self, what='a checkpoint'):
     """Turns whatever a save raises into a UserError that says what to do."""
@@ -222,6 +236,29 @@ class Checkpointer:
       f'the checkpoint {path} is damaged ({_in_one_line(error)}); restore its '
       f'files from a copy, or move it away {advice}'
     )
+
+
+class _Manager(ocp.CheckpointManager):
+  """One that tells at once when the part of a save of this process has failed.
+
+  Orbax raises what has happened only after it has waited for all processes.
+
+  Args:
+    failed: called with the exception, in a thread.
+    *arguments: of `ocp.CheckpointManager`.
+    **options: of `ocp.CheckpointManager`.
+  """
+
+  def __init__(self, failed, *arguments, **options):
+    self._failed = failed
+    super().__init__(*arguments, **options)
+
+  def _wait_for_checkpointers(self):
+    try:
+      super()._wait_for_checkpointers()
+    except Exception as e:
+      self._failed(e)
+      raise
 
 
 def table(state):

@@ -79,7 +79,7 @@ def join(args):
   index, count = distributed.initialize(member, args.join_secs)
   pulse.phase('start')
   stop.take_signals()
-  group = agree.Group(coordination.Store(), index, count)
+  group = agree.Group(coordination.Store(), index, count, _failed_in_thread)
   _neighbors = neighbors.Neighbors(group, stop.can_be_later, pulse.alive)
   agree.start(group)
   _neighbors.start()
@@ -109,6 +109,11 @@ def exit_code(main, argv=None):
     if _may_be_of_others(e):
       _neighbors.excuse()
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
+
+
+def _failed_in_thread(error):
+  print(f'error: {error}', file=sys.stderr, flush=True)
+  _failed(exit_codes.REFUSED, f'error: {error}')
 
 
 def _may_be_of_others(error):

@@ -108,7 +108,9 @@ def _faulty(argv):
   kind, _, step = rest.partition(':')
   if f'--process_id={process}' in argv or process == '*':
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-    if 'SAGAN_JAX_WATCHDOG' in os.environ:  # Not in the watchdog itself.
+    if kind == 'differ':
+      argv.append('--config.seed=7')
+    elif 'SAGAN_JAX_WATCHDOG' in os.environ:  # Not in the watchdog itself.
       _install(kind, int(step or 0))
   with tiny.small_networks():
     return COMMANDS[name](argv)

@@ -1,0 +1,155 @@
+"""Runs of several processes with small networks, by the real launcher.
+
+All of a session share the compiled programs and one undisturbed run.
+"""
+
+import fcntl
+import functools
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from sagan_jax.gan import state as state_lib
+from sagan_jax.run.run import Run
+from tests.conftest import ROOT
+from tests.support import commands, compilation, tiny
+
+TIMEOUT_SECS = 120
+NUM_STEPS = 12
+CHANGES = {
+  'num_steps': NUM_STEPS,
+  'num_devices': None,
+  'checkpoint__every_steps': 4,
+  'sample__every_steps': 6,
+  'eval__every_steps': 6,
+}
+
+
+def _command(workdir, fault, name, **changes):
+  arguments = commands.flags(workdir, **(CHANGES | changes))
+  if name == 'evaluate':
+    arguments = [f'--workdir={workdir}']
+  return [
+    *(sys.executable, '-m', 'tests.support.faulty', name, fault, *arguments)
+  ]
+
+
+def _environment(devices):
+  return commands.environment() | {'JAX_NUM_CPU_DEVICES': str(devices)}
+
+
+def start(workdir, fault='none', *flags, name='main', count=2, **changes):
+  """Starts a run of several processes of one device each."""
+  return subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'sagan_jax.launch', 'local'),
+      *(f'--processes={count}', '--grace=60', '--'),
+      *(*_command(workdir, fault, name, **changes), *flags),
+    ],
+    cwd=ROOT,
+    env=_environment(1),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def end(process):
+  """Waits for the end; returns (exit code, {process: its code}, output)."""
+  output, _ = process.communicate(timeout=TIMEOUT_SECS)
+  codes = {
+    int(i): int(code)
+    for i, code in re.findall(r'process (\d+) ended with (\d+)', output)
+  }
+  return process.returncode, codes, output
+
+
+def run(*arguments, **settings):
+  """`start` and `end`."""
+  return end(start(*arguments, **settings))
+
+
+def run_alone(workdir, devices, name='main'):
+  """Runs one process with several devices."""
+  return subprocess.run(
+    _command(workdir, 'none', name),
+    cwd=ROOT,
+    env=_environment(devices),
+    capture_output=True,
+    text=True,
+    timeout=TIMEOUT_SECS,
+    check=True,
+  )
+
+
+@functools.cache
+def undisturbed():
+  """The directory of a run of one process with two devices."""
+  workdir = pathlib.Path(compilation.cache_dir()) / 'undisturbed_on_two'
+  with open(workdir.with_suffix('.lock'), 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (workdir / 'done').exists():
+      run_alone(workdir, 2)
+      (workdir / 'done').touch()
+  return workdir
+
+
+def digest(workdir):
+  """Of the last state of a run."""
+  with tiny.small_networks():
+    run = Run.open(workdir)
+    found = state_lib.digest(run.restore())
+    run.checkpointer.close()
+  return found
+
+
+def metrics(workdir):
+  """The rows of the log, without speeds."""
+  return [
+    {k: v for k, v in row.items() if not k.startswith('perf/')}
+    for row in commands.rows(pathlib.Path(workdir))
+  ]
+
+
+def scores(workdir):
+  """The scores of all evaluations, by step."""
+  lines = (workdir / 'evaluations.jsonl').read_text().splitlines()
+  records = [json.loads(line) for line in lines]
+  return {r['protocol']['step']: r['scores'] for r in records}
+
+
+def pictures(workdir):
+  """The bytes of all grids, by name."""
+  return {p.name: p.read_bytes() for p in (workdir / 'samples').iterdir()}
+
+
+def terminate(launcher, index, number=signal.SIGTERM):
+  """Signals one process of a launcher."""
+  for pid in _children(launcher.pid):
+    arguments = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
+    if f'--process_id={index}'.encode() in arguments:
+      os.kill(pid, number)
+      return
+  raise AssertionError(f'there is no process {index}')
+
+
+def wait_for_line(process, text, secs=TIMEOUT_SECS):
+  """Reads the output of a launcher until a line holds a text."""
+  deadline = time.monotonic() + secs
+  seen = []
+  for line in process.stdout:
+    seen.append(line)
+    if text in line:
+      return
+    assert time.monotonic() < deadline, ''.join(seen)
+  raise AssertionError(f'no {text!r}:\n{"".join(seen)}')
+
+
+def _children(pid):
+  children = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
+  return [int(child) for child in children.read_text().split()]
