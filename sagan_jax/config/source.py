@@ -2,10 +2,12 @@
 
 A config file has a function `get_config()` that returns a ConfigDict or a dict.
 Those of this package are in `experiments/`, and `sagan_jax.experiments` when it
-is installed: import a base from there, which works in any directory.
+is installed: import a base from there, which works in any directory. Files of
+another `Kind` are found and executed in the same way.
 """
 
 import contextlib
+import dataclasses
 import inspect
 import pathlib
 import re
@@ -19,9 +21,27 @@ from sagan_jax.config import annotations, reader
 SHIPPED = pathlib.Path(__file__).parents[1] / 'experiments'
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What a file is for, as its errors name it."""
+
+  noun: str
+  flag: str  # That names the file.
+  function: str  # That the file defines, and that returns a dict.
+  shipped: pathlib.Path  # The directory of those of this package.
+
+  def names(self):
+    """The names of those of this package."""
+    stems = (path.stem for path in self.shipped.glob('*.py'))
+    return sorted(stem for stem in stems if stem != '__init__')
+
+
+CONFIG = Kind('config', '--config', 'get_config', SHIPPED)
+
+
 def names():
   """The names of the configs of this package."""
-  return sorted(p.stem for p in SHIPPED.glob('*.py') if p.stem != '__init__')
+  return CONFIG.names()
 
 
 def load(name):
@@ -37,13 +57,26 @@ def load(name):
   Raises:
     UserError: if there is no such file or it fails, with its line.
   """
-  path, argument = _find(name)
+  return reader.flatten(execute(CONFIG, name))
+
+
+def execute(kind, name):
+  """Executes a file and returns the ConfigDict or dict of its function.
+
+  Args:
+    kind: a `Kind`.
+    name: as `load`.
+
+  Raises:
+    UserError: as `load`.
+  """
+  path, argument = _find(kind, name)
   try:
     code = compile(path.read_bytes(), str(path), 'exec')
   except OSError as e:
     raise errors.UserError(
-      f'cannot read the config file {path}: {e.strerror or e}; set --config to '
-      f'a file or one of {", ".join(names())}'
+      f'cannot read the {kind.noun} file {path}: {e.strerror or e}; set '
+      f'{kind.flag} to a file or one of {", ".join(kind.names())}'
     ) from e
   except SyntaxError as e:
     raise errors.UserError(
@@ -56,49 +89,51 @@ def load(name):
   module.__file__ = str(path)
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
-    get_config = getattr(module, 'get_config', None)
-    arguments = _arguments(path, get_config, argument)
-    tree = get_config(*arguments)
+    function = getattr(module, kind.function, None)
+    tree = function(*_arguments(kind, path, function, argument))
     if not hasattr(tree, 'items'):
-      line = get_config.__code__.co_firstlineno
+      line = function.__code__.co_firstlineno
       raise errors.UserError(
-        f'{path}:{line}: get_config() returns {tree!r}, not a ConfigDict or a '
-        'dict; mend the file'
+        f'{path}:{line}: {kind.function}() returns {tree!r}, not a ConfigDict '
+        'or a dict; mend the file'
       )
-    return reader.flatten(tree)
+    return tree
 
 
-def _find(name):
+def _find(kind, name):
   """Returns (path of the file, argument or None)."""
   match = re.fullmatch(r'(.*\.py)(?::(.*))?', name, re.DOTALL)
   if match:
     return files.as_path(match[1]), match[2]
   stem, colon, argument = name.partition(':')
-  if stem in names():
-    return files.as_path(SHIPPED / f'{stem}.py'), argument if colon else None
+  names = kind.names()
+  if stem in names:
+    path = files.as_path(kind.shipped / f'{stem}.py')
+    return path, argument if colon else None
   if files.as_path(f'{name}.py').exists():
     hint = f'; did you mean {f"{name}.py"!r}?'
   else:
-    hint = annotations.nearest(pathlib.PurePath(stem).name, names())
+    hint = annotations.nearest(pathlib.PurePath(stem).name, names)
   raise errors.UserError(
-    f'there is no config {name!r}{hint}; set --config to one of '
-    f'{", ".join(names())}, or to the path of a .py file'
+    f'there is no {kind.noun} {name!r}{hint}; set {kind.flag} to one of '
+    f'{", ".join(names)}, or to the path of a .py file'
   )
 
 
-def _arguments(path, get_config, argument):
-  if not callable(get_config):
+def _arguments(kind, path, function, argument):
+  if not callable(function):
     raise errors.UserError(
-      f'{path} has no function get_config(); define one that returns the config'
+      f'{path} has no function {kind.function}(); define one that returns the '
+      f'{kind.noun}'
     )
   arguments = () if argument is None else (argument,)
   try:
-    inspect.signature(get_config).bind(*arguments)
+    inspect.signature(function).bind(*arguments)
   except TypeError as e:
     given = 'no argument' if argument is None else f'the argument {argument!r}'
     raise errors.UserError(
-      f'{path}: get_config{inspect.signature(get_config)} was given {given} '
-      f'({e}); set --config={path.name}'
+      f'{path}: {kind.function}{inspect.signature(function)} was given {given} '
+      f'({e}); set {kind.flag}={path.name}'
       f'{":ARGUMENT" if argument is None else " alone"}'
     ) from e
   return arguments
