@@ -32,6 +32,7 @@ def acquire(directory):
     descriptor = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT, 0o666)
   for _ in range(_TRIES):  # Whoever looks at a lock holds it for an instant.
     if _lock(descriptor, fcntl.LOCK_EX):
+      os.ftruncate(descriptor, 0)  # The process that it names has ended.
       return descriptor
     time.sleep(_PAUSE_SECS)
   os.close(descriptor)
@@ -41,7 +42,6 @@ def acquire(directory):
 def sign(descriptor, pid):
   """Writes into a lock that was acquired which process it is for."""
   content = json.dumps({'pid': pid, 'host': socket.gethostname()}).encode()
-  os.ftruncate(descriptor, 0)
   os.pwrite(descriptor, content, 0)
 
 
