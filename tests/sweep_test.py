@@ -1,0 +1,337 @@
+"""Tests of the command that sweeps, most with a trainer that trains nothing."""
+
+import csv
+import json
+import math
+import os
+import random
+import signal
+import statistics
+import time
+
+import pytest
+from PIL import Image
+
+from sagan_jax import errors, sweep
+from sagan_jax.run import stop
+from tests.support import commands, fake_trainer, sweeps
+from tests.support.sweeps import NAMES, RATES
+
+
+def score(rate, seed, step):
+  leaves = {'optim.generator.learning_rate': float(rate), 'seed': seed}
+  return fake_trainer.score(leaves, step)
+
+
+def output_of(process):
+  output, _ = process.communicate(timeout=commands.TIMEOUT_SECS)
+  return output
+
+
+def wait_until(condition, process):
+  deadline = time.monotonic() + commands.TIMEOUT_SECS
+  while not condition():
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def step_of(output, name):
+  path = output / name
+  rows = commands.rows(path)
+  return rows[-1]['step'] if rows else 0
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """The directory of a sweep that ran to its end."""
+  output = tmp_path_factory.mktemp('sweep') / 'out'
+  assert sweeps.run(output) == 0
+  return output
+
+
+def test_all_runs_finish_once(finished):
+  for name in NAMES:
+    assert sweeps.history(finished, name) == [(0, 20, 0)]
+    config = json.loads((finished / name / 'config.json').read_text())
+    assert f'={config["optim.generator.learning_rate"]},' in name
+    assert name.endswith(f'seed={config["seed"]}')
+    assert (finished / name / 'output.log').read_text().startswith('--- 2')
+
+
+def test_repeating_runs_nothing(finished, capsys):
+  assert sweeps.run(finished) == 0
+  assert '4 of them are done' in capsys.readouterr().out
+  for name in NAMES:
+    assert len(sweeps.history(finished, name)) == 1
+
+
+def test_the_table_equals_a_hand_computation(finished, capsys):
+  assert sweep.main([f'--output={finished}', '--status']) == 0
+  text = capsys.readouterr().out
+  assert text == (finished / 'sweep.md').read_text() + '\n'
+  with (finished / 'sweep.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  members = [row for row in rows if row['level'] == 'member']
+  assert [row['member'] for row in members] == NAMES
+  for row in members:
+    rate, seed = row['setting'].partition('=')[2], int(row['seed'])
+    assert row['state'] == 'finished'
+    assert (row['step'], row['num_steps']) == ('20', '20')
+    assert float(row['images_per_sec']) == 8.5
+    assert float(row['last']) == score(rate, seed, 20)
+    assert (row['last_step'], row['best_step']) == ('20', '20')
+  settings = [row for row in rows if row['level'] == 'setting']
+  assert len(settings) == 2
+  for rate, row in zip(RATES, settings, strict=True):
+    a, b = score(rate, 0, 20), score(rate, 1, 20)
+    mean, std = (a + b) / 2, abs(a - b) / math.sqrt(2)  # By n - 1 = 1.
+    assert float(row['last']) == pytest.approx(mean, rel=1e-12)
+    assert float(row['last_std']) == pytest.approx(std, rel=1e-12)
+    assert row['n'] == '2'
+    assert f'| 2 | 20 | {mean:.4g} ± {std:.2g} |' in text
+  assert statistics.stdev([1, 3]) == pytest.approx(math.sqrt(2))
+
+
+def test_the_curves_are_a_picture(finished):
+  with Image.open(finished / 'sweep.png') as image:
+    assert image.size == (700, 400)
+    assert len(image.convert('RGB').getcolors(1 << 20)) > 50
+
+
+def test_more_values_and_seeds_run_only_what_is_new(finished):
+  flags = [f for f in sweeps.FLAGS if not f.startswith(('--grid', '--seeds'))]
+  flags += ['--grid=optim.generator.learning_rate=0.002,0.003', '--seeds=3']
+  code = sweeps.run(finished, base=flags)
+  assert code == 0
+  assert len(sweeps.history(finished, NAMES[2])) == 1
+  assert sweeps.history(
+    finished, 'optim.generator.learning_rate=0.003,seed=2'
+  ) == [(0, 20, 0)]
+  assert sweeps.run(finished) == 0  # The manifest as it was.
+
+
+def test_more_steps_go_on(tmp_path):
+  assert sweeps.run(tmp_path) == 0
+  assert sweeps.run(tmp_path, '--config.num_steps=30') == 0
+  for name in NAMES:
+    assert sweeps.history(tmp_path, name) == [(0, 20, 0), (20, 30, 0)]
+
+
+def test_a_renamed_directory_is_found_by_its_content(tmp_path):
+  assert sweeps.run(tmp_path) == 0
+  (tmp_path / NAMES[1]).rename(tmp_path / 'my favourite')
+  assert sweeps.run(tmp_path) == 0
+  assert not (tmp_path / NAMES[1]).exists()
+  assert sweeps.history(tmp_path, 'my favourite') == [(0, 20, 0)]
+
+
+def test_an_edited_base_is_refused_with_the_differences(tmp_path, finished):
+  before = (finished / 'sweep.json').read_text()
+  with pytest.raises(errors.UserError) as caught:
+    sweeps.run(finished, '--config.batch_size=16', '--config.ema.decay=0.9')
+  text = str(caught.value)
+  assert 'batch_size: 32 -> 16' in text
+  assert 'ema.decay: 0.995 -> 0.9' in text
+  assert f'{NAMES[0]} and 3 more' in text
+  assert (finished / 'sweep.json').read_text() == before
+  assert sweeps.run(tmp_path, '--config.batch_size=16') == 0
+
+
+def test_a_failing_run_is_shown_and_ends_no_other(tmp_path, capfd, monkeypatch):
+  exits = {NAMES[0]: [2], NAMES[1]: [1], NAMES[2]: [77]}
+  monkeypatch.setenv('FAKE_EXITS', json.dumps(exits))
+  assert sweeps.run(tmp_path) == 1
+  text = capfd.readouterr().out
+  for name, codes in exits.items():
+    why = f'code {codes[0]}: error: the disk of step 10 is full'
+    assert f'| {name} | failed | 10/20 |' in text
+    assert f'{name}: {why}; see {tmp_path / name / "output.log"}' in text
+    assert f'- {name}: {why}' in (tmp_path / 'sweep.md').read_text()
+    assert len(sweeps.history(tmp_path, name)) == 1
+  assert f'| {NAMES[3]} | finished | 20/20 |' in text
+  # Repeated, it is tried again.
+  assert sweeps.run(tmp_path) == 0
+  assert sweeps.history(tmp_path, NAMES[0]) == [(0, 10, 2), (10, 20, 0)]
+  assert 'failed' not in (tmp_path / 'sweep.md').read_text()
+
+
+def test_stopped_hung_and_killed_runs_go_on(tmp_path, monkeypatch, capfd):
+  exits = {NAMES[0]: [75, 76], NAMES[1]: [-9], NAMES[2]: [75] * 9}
+  monkeypatch.setenv('FAKE_EXITS', json.dumps(exits))
+  assert sweeps.run(tmp_path, '--restarts=2') == 75
+  text = capfd.readouterr().out
+  assert sweeps.history(tmp_path, NAMES[0]) == [
+    (0, 10, 75),
+    (10, 15, 76),
+    (15, 20, 0),
+  ]
+  assert sweeps.history(tmp_path, NAMES[1]) == [(0, 10, -9), (10, 20, 0)]
+  assert len(sweeps.history(tmp_path, NAMES[2])) == 3
+  assert f'{NAMES[1]}: stopped (killed by SIGKILL' in text
+  assert f'{NAMES[2]}: code 75 after 2 restarts' in text
+  assert f'| {NAMES[2]} | stopped | 18/20 |' in text
+
+
+def test_a_run_that_is_killed_again_and_again_has_failed(tmp_path, monkeypatch):
+  monkeypatch.setenv('FAKE_EXITS', json.dumps({NAMES[1]: [-9] * 9}))
+  assert sweeps.run(tmp_path, '--restarts=1') == 1
+  table = (tmp_path / 'sweep.md').read_text()
+  assert f'- {NAMES[1]}: killed by SIGKILL: error: the disk' in table
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_stops_the_runs_which_save(tmp_path, number):
+  process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.1')
+  wait_until(lambda: step_of(tmp_path, NAMES[1]) >= 2, process)
+  process.send_signal(number)
+  output = output_of(process)
+  assert process.returncode == stop.EXIT_CODE, output
+  assert 'stopped 2 runs; run the same command again' in output
+  for name in NAMES[:2]:
+    [(first, last, code)] = sweeps.history(tmp_path, name)
+    assert (first, code) == (0, 75)
+    assert (tmp_path / name / 'checkpoints' / f'{last}').is_dir()
+  assert sweeps.history(tmp_path, NAMES[2]) == []
+  assert sweeps.run(tmp_path) == 0
+  first, second = sweeps.history(tmp_path, NAMES[0])
+  assert second == (first[1], 20, 0)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_killed_and_repeated_it_does_only_what_is_missing(tmp_path, seed):
+  rng = random.Random(seed)
+  process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.02')
+  name, step = NAMES[rng.randrange(4)], rng.randrange(1, 20)
+  wait_until(lambda: step_of(tmp_path, name) >= step, process)
+  process.kill()
+  output_of_orphans = process.wait()
+  assert output_of_orphans == -9
+  before = {n: sweeps.history(tmp_path, n) for n in NAMES}
+  assert sweeps.run(tmp_path) == 0
+  for name in NAMES:
+    after = sweeps.history(tmp_path, name)
+    # The processes of the killed sweep were waited for, not doubled: every
+    # step was trained once.
+    assert after == [(0, 20, 0)], (before, after)
+    steps = [row['step'] for row in commands.rows(tmp_path / name)]
+    assert steps == list(range(1, 21))
+
+
+def test_a_repeated_sweep_stops_what_the_killed_one_left(tmp_path):
+  process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.5')
+  wait_until(lambda: step_of(tmp_path, NAMES[1]) >= 1, process)
+  process.kill()
+  process.wait()
+  again = sweeps.start(tmp_path, FAKE_STEP_SECS='0.5')
+  time.sleep(0.1)
+  while 'runs already' not in (line := again.stdout.readline()):
+    assert line, again.wait()
+  again.send_signal(signal.SIGTERM)
+  output_of(again)
+  assert again.returncode == stop.EXIT_CODE
+  assert [code for *_, code in sweeps.history(tmp_path, NAMES[0])] == [75]
+
+
+def test_the_status_answers_while_it_runs(tmp_path, capsys):
+  process = sweeps.start(tmp_path, '--jobs=1', FAKE_STEP_SECS='0.1')
+  try:
+    wait_until(lambda: step_of(tmp_path, NAMES[0]) >= 11, process)
+    # As if it were written at this very moment.
+    with (tmp_path / NAMES[0] / 'evaluations.jsonl').open('a') as file:
+      file.write('{"card": {"st')
+    began = time.monotonic()
+    assert sweep.main([f'--output={tmp_path}', '--status']) == 0
+    assert time.monotonic() - began < 10
+    text = capsys.readouterr().out
+    assert '4 runs: 1 running, 3 missing' in text
+    assert f'| {NAMES[0]} | running | 1' in text
+    assert f'| {NAMES[1]} | missing | 0/20 | - | - | - | - |' in text
+    assert f'| {score(RATES[0], 0, 10):.4g} |' in text
+    assert '| 1 of 2 | 10 |' in text
+  finally:
+    process.terminate()
+    output_of(process)
+
+
+def test_the_commands_of_what_is_left_can_be_run_elsewhere(tmp_path, capsys):
+  assert sweeps.run(tmp_path, '--print_commands') == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) == 4
+  assert os.system(f'{lines[1]} > /dev/null') == 0
+  assert sweeps.history(tmp_path, NAMES[1]) == [(0, 20, 0)]
+  assert sweeps.run(tmp_path, '--print_commands') == 0
+  assert capsys.readouterr().out.splitlines() == [lines[0], *lines[2:]]
+  sweep.main([f'--output={tmp_path}', '--status'])
+  assert '1 finished' in capsys.readouterr().out
+
+
+def test_halving_goes_on_with_the_better_half(tmp_path, capsys):
+  flags = ('--halving=steps=4,8 keep=0.5 metric=fid_random', '--config.seed=3')
+  base = [f for f in sweeps.FLAGS if not f.startswith('--grid')]
+  rates = '0.003,0.001,0.004,0.002'
+  base.append(f'--grid=optim.generator.learning_rate={rates}')
+  assert sweeps.run(tmp_path, *flags, base=base) == 0
+  text = capsys.readouterr().out
+  for rate, ends, rung in (
+    (0.001, [4, 8, 20], None),
+    (0.002, [4, 8], 2),
+    (0.003, [4], 1),
+    (0.004, [4], 1),
+  ):
+    for seed in (0, 1):
+      name = f'optim.generator.learning_rate={rate},seed={seed}'
+      assert [last for _, last, _ in sweeps.history(tmp_path, name)] == ends
+      state = f'halted at rung {rung} (successive halving)'
+      assert f'| {name} | {state if rung else "finished"} |' in text
+  # Repeated, it decides the same and runs nothing.
+  assert sweeps.run(tmp_path, *flags, base=base) == 0
+  name = 'optim.generator.learning_rate=0.003,seed=0'
+  assert len(sweeps.history(tmp_path, name)) == 1
+  # Without it, all go on.
+  assert sweeps.run(tmp_path, base=base) == 0
+  assert sweeps.history(tmp_path, name)[1:] == [(4, 20, 0)]
+  assert 'halted' not in (tmp_path / 'sweep.md').read_text()
+
+
+@pytest.mark.parametrize(
+  'flags, message',
+  [
+    (['--config=quickstart'], 'no directory was given; set --output'),
+    (['--output=OUT'], 'set --config and --grid, or --sweep'),
+    (['--output=OUT', '--status'], 'there is no sweep in OUT'),
+    (
+      ['--output=OUT', '--sweep=attention', '--seeds=2'],
+      '--seeds and --sweep=attention were given',
+    ),
+    (['--output=OUT', '--sweep=atention'], "did you mean 'attention'"),
+    (
+      ['--output=OUT', '--config=quickstart', '--jobs=0'],
+      '--jobs=0 must be an integer >= 1',
+    ),
+    (
+      ['--output=gs://bucket/sweep', '--config=quickstart'],
+      'no directory of this machine',
+    ),
+    (
+      [
+        '--output=OUT',
+        '--config=quickstart',
+        '--halving=steps=1 keep=0.5 metric=fid_random',
+        '--print_commands',
+      ],
+      '--print_commands runs nothing',
+    ),
+    (
+      ['--output=OUT', '--config=quickstart', '--grid=generator.chh=1'],
+      "unknown config key 'generator.chh'; did you mean 'generator.ch'",
+    ),
+  ],
+)
+def test_refusals(tmp_path, flags, message):
+  output = tmp_path / 'out'
+  flags = [flag.replace('OUT', str(output)) for flag in flags]
+  with pytest.raises(errors.UserError) as caught:
+    sweep.main(flags, trainer=sweeps.TRAINER)
+  assert message.replace('OUT', str(output)) in str(caught.value)
+  assert not output.exists()
