@@ -1,12 +1,12 @@
 """Tests of the command that sweeps, most with a trainer that trains nothing."""
 
+import contextlib
 import csv
 import json
 import math
 import os
 import random
 import signal
-import statistics
 import time
 
 import pytest
@@ -14,6 +14,7 @@ from PIL import Image
 
 from sagan_jax import errors, sweep
 from sagan_jax.run import stop
+from sagan_jax.sweeps import lock, results
 from tests.support import commands, fake_trainer, sweeps
 from tests.support.sweeps import NAMES, RATES
 
@@ -26,6 +27,13 @@ def score(rate, seed, step):
 def output_of(process):
   output, _ = process.communicate(timeout=commands.TIMEOUT_SECS)
   return output
+
+
+def killed(process):
+  """Kills a sweep, which its runs outlive."""
+  process.kill()
+  process.stdout.close()
+  assert process.wait() == -signal.SIGKILL
 
 
 def wait_until(condition, process):
@@ -90,7 +98,6 @@ def test_the_table_equals_a_hand_computation(finished, capsys):
     assert float(row['last_std']) == pytest.approx(std, rel=1e-12)
     assert row['n'] == '2'
     assert f'| 2 | 20 | {mean:.4g} ± {std:.2g} |' in text
-  assert statistics.stdev([1, 3]) == pytest.approx(math.sqrt(2))
 
 
 def test_the_curves_are_a_picture(finished):
@@ -170,7 +177,7 @@ def test_stopped_hung_and_killed_runs_go_on(tmp_path, monkeypatch, capfd):
   assert len(sweeps.history(tmp_path, NAMES[2])) == 3
   assert f'{NAMES[1]}: stopped (killed by SIGKILL' in text
   assert f'{NAMES[2]}: code 75 after 2 restarts' in text
-  assert f'| {NAMES[2]} | stopped | 18/20 |' in text
+  assert f'| {NAMES[2]} | stopped | 17/20 |' in text
 
 
 def test_a_run_that_is_killed_again_and_again_has_failed(tmp_path, monkeypatch):
@@ -204,9 +211,7 @@ def test_killed_and_repeated_it_does_only_what_is_missing(tmp_path, seed):
   process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.02')
   name, step = NAMES[rng.randrange(4)], rng.randrange(1, 20)
   wait_until(lambda: step_of(tmp_path, name) >= step, process)
-  process.kill()
-  output_of_orphans = process.wait()
-  assert output_of_orphans == -9
+  killed(process)
   before = {n: sweeps.history(tmp_path, n) for n in NAMES}
   assert sweeps.run(tmp_path) == 0
   for name in NAMES:
@@ -218,11 +223,31 @@ def test_killed_and_repeated_it_does_only_what_is_missing(tmp_path, seed):
     assert steps == list(range(1, 21))
 
 
+@pytest.mark.parametrize('seed', range(2))
+def test_a_machine_that_died_goes_on(tmp_path, seed):
+  rng = random.Random(seed)
+  process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.03')
+  name, step = NAMES[rng.randrange(4)], rng.randrange(6, 19)
+  wait_until(lambda: step_of(tmp_path, name) >= step, process)
+  killed(process)
+  running = [n for n in NAMES if lock.is_held(tmp_path / n)]
+  for each in running:
+    with contextlib.suppress(ProcessLookupError):  # It was at its end.
+      os.kill(lock.holder(tmp_path / each)[0], signal.SIGKILL)
+  while any(lock.is_held(tmp_path / n) for n in NAMES):
+    time.sleep(0.01)
+  before = {n: sweeps.history(tmp_path, n) for n in NAMES}
+  saved = {n: max(results.checkpoints(tmp_path / n), default=0) for n in NAMES}
+  assert sweeps.run(tmp_path) == 0
+  for each in NAMES:
+    new = [] if before[each] else [(saved[each], 20, 0)]
+    assert sweeps.history(tmp_path, each) == before[each] + new
+
+
 def test_a_repeated_sweep_stops_what_the_killed_one_left(tmp_path):
   process = sweeps.start(tmp_path, FAKE_STEP_SECS='0.5')
   wait_until(lambda: step_of(tmp_path, NAMES[1]) >= 1, process)
-  process.kill()
-  process.wait()
+  killed(process)
   again = sweeps.start(tmp_path, FAKE_STEP_SECS='0.5')
   time.sleep(0.1)
   while 'runs already' not in (line := again.stdout.readline()):
@@ -335,3 +360,58 @@ def test_refusals(tmp_path, flags, message):
     sweep.main(flags, trainer=sweeps.TRAINER)
   assert message.replace('OUT', str(output)) in str(caught.value)
   assert not output.exists()
+
+
+@pytest.mark.slow
+def test_a_real_sweep_is_killed_and_repeated(tmp_path):
+  """Two by two settings of two seeds, trained; killed once on the way."""
+  grid = ('--grid=dataset.num_examples=64,48', '--grid=horizontal_flip=0,1')
+  changes = commands.CHANGES | {'num_steps': 8, 'eval.every_steps': 4}
+  del changes['dataset.num_examples']
+  flags = [
+    '--config=experiments/quickstart.py',
+    *(f'--config.{k}={v}' for k, v in changes.items()),
+    *grid,
+    '--seeds=2',
+    '--jobs=2',
+    f'--output={tmp_path}',
+  ]
+  process = commands.start(*flags, module='sagan_jax.sweep')
+  names = [
+    f'dataset.num_examples={n},horizontal_flip={flip},seed={seed}'
+    for n in (64, 48)
+    for flip in (False, True)
+    for seed in (0, 1)
+  ]
+  wait_until(lambda: step_of(tmp_path, names[3]) >= 2, process)
+  process.kill()
+  process.communicate()
+  code, status = commands.run(
+    f'--output={tmp_path}', '--status', module='sagan_jax.sweep'
+  )
+  assert code == 0
+  assert '2 finished' in status
+  first = (tmp_path / names[0] / 'metrics.jsonl').stat().st_mtime_ns
+  code, output = commands.run(*flags, module='sagan_jax.sweep')
+  assert code == 0, output
+  assert '8 runs: 8 finished' in output
+  assert (tmp_path / names[0] / 'metrics.jsonl').stat().st_mtime_ns == first
+  rates = {}
+  for name in names:
+    attempts = (tmp_path / name / 'output.log').read_text().count('\n--- 2')
+    assert attempts == 0, name  # Another than the first line.
+    records = [
+      json.loads(line)
+      for line in (tmp_path / name / 'evaluations.jsonl').open()
+    ]
+    rates[name] = records[-1]['scores']['fid_random']
+  with (tmp_path / 'sweep.csv').open() as file:
+    rows = [r for r in csv.DictReader(file) if r['level'] == 'setting']
+  assert len(rows) == 4
+  for row in rows:
+    a, b = (rates[f'{row["setting"]},seed={seed}'] for seed in (0, 1))
+    assert a != b
+    assert float(row['last']) == pytest.approx((a + b) / 2, rel=1e-12)
+    assert float(row['last_std']) == pytest.approx(abs(a - b) / math.sqrt(2))
+  with Image.open(tmp_path / 'sweep.png') as image:
+    assert image.width >= 700
