@@ -31,7 +31,6 @@ def get_config():
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
   c.dtype = 'float32'  # Of activations: float32 or bfloat16.
-  c.architecture = 'sagan'  # Of both networks; see models/__init__.py.
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
   c.resample = 'cheap'  # Or reference: the same numbers, more work.
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.

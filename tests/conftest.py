@@ -7,6 +7,8 @@ import tempfile
 import jax
 import pytest
 
+from tests.support import compilation
+
 # No test reads or leaves anything in the user's own cache.
 _CACHE = tempfile.TemporaryDirectory(prefix='sagan-jax-test-')
 os.environ['SAGAN_JAX_CACHE'] = _CACHE.name
@@ -15,6 +17,9 @@ os.environ['SAGAN_JAX_CACHE'] = _CACHE.name
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Before the processes of pytest-xdist start: they share what they compile.
+compilation.cache_dir()
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

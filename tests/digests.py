@@ -15,7 +15,7 @@ import tempfile
 import jax
 
 from sagan_jax.gan import state as state_lib
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 RUNS = {
   'plain': {'sample__every_steps': 6, 'eval__every_steps': 6},
@@ -41,7 +41,7 @@ def main():
 
 
 def _trained(workdir, changes):
-  with tiny.cheap_compilation():
+  with compilation.cheap_compilation():
     return state_lib.digest(tiny.run(workdir, **changes))
 
 

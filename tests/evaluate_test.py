@@ -6,16 +6,17 @@ import types
 import pytest
 from absl import logging
 
-from sagan_jax import main
+from sagan_jax import errors, main
+from sagan_jax.config import schema as config_lib
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import loop, scoreboard
-from tests.support import commands, tiny
+from sagan_jax.run import loop, scoreboard, scoring
+from tests.support import commands, compilation, tiny
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
@@ -27,7 +28,7 @@ def _records(workdir):
 def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     loop.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
   return workdir
 
@@ -41,11 +42,11 @@ def workdir(trained, tmp_path):
 def test_one_checkpoint_or_all_are_scored(workdir):
   said = []
   run = tiny.opened(workdir)
-  scoreboard.evaluate_checkpoints(run, 4, said.append)
+  scoring.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
-  assert record['card']['step'] == 4
-  scoreboard.evaluate_checkpoints(run, None, said.append)
-  records = {r['card']['step']: r['scores'] for r in _records(workdir)}
+  assert record['protocol']['step'] == 4
+  scoring.evaluate_checkpoints(run, 'all', said.append)
+  records = {r['protocol']['step']: r['scores'] for r in _records(workdir)}
   assert len(_records(workdir)) == 3 and sorted(records) == [2, 4, 6]
   assert records[4] == record['scores']
   assert len({tuple(s.values()) for s in records.values()}) == 3
@@ -54,18 +55,41 @@ def test_one_checkpoint_or_all_are_scored(workdir):
   rows = [row for row in commands.rows(workdir) if 'perf/eval_secs' in row]
   assert [row['step'] for row in rows] == [4, 2, 4, 6]
   assert (workdir / 'scores' / 'fid_random.png').exists()
-  assert not list((workdir / 'best').iterdir())
+  assert not (workdir / 'best').exists()
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(workdir):
   match = r'has no checkpoint of step 3, only of \[2, 4, 6\]; set --step'
   with pytest.raises(ValueError, match=match):
-    scoreboard.evaluate_checkpoints(tiny.opened(workdir), 3)
+    scoring.evaluate_checkpoints(tiny.opened(workdir), 3)
+
+
+def test_the_best_checkpoint_is_scored(workdir):
+  run = tiny.opened(workdir)
+  with pytest.raises(errors.UserError, match='best holds no checkpoint: no '):
+    scoring.evaluate_checkpoints(run, 'best')
+  assert not (workdir / 'best').exists()
+  made = scoreboard.Scoreboard(run, 6, lambda _: None)
+  made.of_state(run.restore(4))
+  made.close()
+  (during,) = _records(workdir)
+  scoring.evaluate_checkpoints(run, 'best', lambda _: None)
+  (record,) = _records(workdir)
+  assert record['protocol']['step'] == 4
+  assert record['scores'] == during['scores'] and record['secs']
+
+
+def test_too_few_images_are_refused_before_a_checkpoint_is_read(workdir):
+  run = tiny.opened(workdir, eval__num_fakes=1)
+  run.restore = None
+  with pytest.raises(errors.UserError, match='fid needs at least 2'):
+    scoring.evaluate_checkpoints(run)
+  assert _records(workdir) == []
 
 
 def test_a_run_without_checkpoints_is_refused(tmp_path):
-  with pytest.raises(ValueError, match='has no checkpoints; train first'):
-    scoreboard.evaluate_checkpoints(tiny.opened(tmp_path))
+  with pytest.raises(errors.UserError, match='has no checkpoints; train first'):
+    scoring.evaluate_checkpoints(tiny.opened(tmp_path))
 
 
 def _main(monkeypatch, **values):
@@ -110,7 +134,7 @@ def test_a_metric_that_is_not_made_does_not_hinder_the_command(
   cache_dir = str(workdir / 'cache')
   c = tiny.config(eval__best_metric='recall', eval__cache_dir=cache_dir)
   assert _main(monkeypatch, config=c, workdir=str(workdir), step=2)[0] == 0
-  assert [r['card']['step'] for r in _records(workdir)] == [2]
+  assert [r['protocol']['step'] for r in _records(workdir)] == [2]
 
 
 @pytest.fixture(scope='module')
@@ -133,20 +157,21 @@ def _config(tmp_path, **changes):
 def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
   c = _config(tmp_path)
-  record = scoreboard.evaluate_sources(c, *prepared, said.append)
-  assert record['card']['num_real'] == 60
-  assert record['card']['num_fake'] == 40
-  assert record['card']['data'] == prepared[0]
-  assert record['card']['fake_data'] == prepared[1]
+  c = config_lib.resolve(c)
+  record = scoring.evaluate_sources(c, *prepared, said.append)
+  assert record['protocol']['num_real'] == 60
+  assert record['protocol']['num_fake'] == 40
+  assert record['protocol']['data'] == prepared[0]
+  assert record['protocol']['fake_data'] == prepared[1]
   assert '| fid_random |' in said[-1]
   found = record['scores']['fid_random']
-  again = scoreboard.evaluate_sources(c, *prepared, said.append)
+  again = scoring.evaluate_sources(c, *prepared, said.append)
   assert again['scores']['fid_random'] == found
   assert 'real images: 60 from the cache' in said
-  same = scoreboard.evaluate_sources(c, prepared[0], prepared[0], said.append)
+  same = scoring.evaluate_sources(c, prepared[0], prepared[0], said.append)
   assert abs(same['scores']['fid_random']) < 1e-6 < found
   with pytest.raises(ValueError, match='fake_data: .* and '):
-    protocol.check_same(record['card'], same['card'])
+    protocol.check_same(record['protocol'], same['protocol'])
 
 
 def test_the_command_scores_two_sets(prepared, tmp_path, monkeypatch, capsys):

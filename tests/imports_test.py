@@ -1,11 +1,13 @@
 """Tests of what imports what, and of what is only imported when needed."""
 
 import ast
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+import sagan_jax
 from tests.conftest import ROOT
 from tests.support import commands
 
@@ -22,12 +24,11 @@ FOLDERS = (
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )
-COMMANDS = ('__main__', 'main', 'benchmark', 'prepare', 'sweep')
+COMMANDS = ('__main__', 'main', 'evaluate', 'sweep', 'benchmark', 'prepare')
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
   'main': {'ml_collections'},  # Commands parse a config file.
-  'benchmark': {'ml_collections'},
   'data.tfds': {'tensorflow', 'tensorflow_datasets'},
   'data.tfds_decode': {'tensorflow'},
 }
@@ -36,8 +37,11 @@ NEED_OPTIONAL = {
 def modules():
   """{dotted name below sagan_jax: source}."""
   found = {}
-  for path in sorted((ROOT / 'sagan_jax').rglob('*.py')):
-    parts = path.relative_to(ROOT / 'sagan_jax').with_suffix('').parts
+  package = pathlib.Path(sagan_jax.__file__).parent  # A wheel's, where tested.
+  for path in sorted(package.rglob('*.py')):
+    parts = path.relative_to(package).with_suffix('').parts
+    if parts[0] == 'experiments':  # The configs, which a wheel carries.
+      continue
     if parts[-1] == '__init__':
       parts = parts[:-1]
     found['.'.join(parts)] = path.read_text()
@@ -173,7 +177,7 @@ from sagan_jax.run import loop
 from sagan_jax.run.run import Run
 
 for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
-  if not module.name.endswith(('.main', '.benchmark', '.tfds', '.tfds_decode')):
+  if not module.name.endswith(('.main', '.tfds', '.tfds_decode')):
     importlib.import_module(module.name)
 
 here = pathlib.Path(sys.argv[1])
@@ -240,9 +244,7 @@ def test_the_command_imports_no_tensorflow():
 def test_importing_touches_no_device():
   """Else a process could not join others, nor choose its platform."""
   names = [
-    f'sagan_jax.{name}'
-    for name in modules()
-    if name and 'tfds' not in name and name != 'benchmark'  # Its flags clash.
+    f'sagan_jax.{name}' for name in modules() if name and 'tfds' not in name
   ]
   code, output = run_script(
     'import importlib\n'

@@ -19,7 +19,7 @@ _UNIONS = (typing.Union, types.UnionType)
 _NOUNS = {
   int: 'an integer',
   float: 'a finite number',
-  str: 'a text',
+  str: 'a string',
   bool: 'True or False',
   type(None): 'None',
 }

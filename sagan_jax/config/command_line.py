@@ -21,7 +21,7 @@ def make_parser(name, description):
   """
   return argparse.ArgumentParser(
     prog=f'python -m sagan_jax.{name}',
-    description=description.replace('%', '%%'),
+    description=description,
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )

@@ -176,7 +176,9 @@ def load(name, overrides=None):
   Raises:
     UserError: if there is no such file, it fails, or a leaf is wrong.
   """
-  return reader.read(Config, source.load(name), overrides, origin=name)
+  path, _ = source.find(name)
+  tree = source.load(name)
+  return reader.read(Config, tree, overrides, origin=str(path))
 
 
 def read(tree, overrides=None):

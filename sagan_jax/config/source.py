@@ -57,20 +57,21 @@ def load(name):
   Raises:
     UserError: if there is no such file or it fails, with its line.
   """
-  return reader.flatten(execute(CONFIG, name))
+  return execute(CONFIG, name, reader.flatten)
 
 
-def execute(kind, name):
+def execute(kind, name, convert=dict):
   """Executes a file and returns the ConfigDict or dict of its function.
 
   Args:
     kind: a `Kind`.
-    name: as `load`.
+    name: as of `load`.
+    convert: what to make of it; it may meet the mistakes of the file.
 
   Raises:
     UserError: as `load`.
   """
-  path, argument = _find(kind, name)
+  path, argument = find(name, kind)
   try:
     code = compile(path.read_bytes(), str(path), 'exec')
   except OSError as e:
@@ -79,29 +80,38 @@ def execute(kind, name):
       f'{kind.flag} to a file or one of {", ".join(kind.names())}'
     ) from e
   except SyntaxError as e:
-    raise errors.UserError(
-      f'{path}:{e.lineno}: {e.msg}: {(e.text or "").strip()!r}; mend the file'
-    ) from e
-  except ValueError as e:  # Null bytes, before Python 3.12.
-    raise errors.UserError(f'{path} is not Python: {e}; mend the file') from e
-  # Not in `sys.modules`: nothing imports it.
-  module = types.ModuleType(path.stem)
+    line = f':{e.lineno}' if e.lineno else ''
+    text = f': {e.text.strip()!r}' if e.text else ''
+    raise errors.UserError(f'{path}{line}: {e.msg}{text}; mend the file') from e
+  module = types.ModuleType('_sagan_jax_config_file')
   module.__file__ = str(path)
+  sys.modules[module.__name__] = module  # Where dataclasses look for it.
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
-    function = getattr(module, kind.function, None)
+    function = _function(kind, path, module)
     tree = function(*_arguments(kind, path, function, argument))
     if not hasattr(tree, 'items'):
-      line = function.__code__.co_firstlineno
+      code = function.__code__
       raise errors.UserError(
-        f'{path}:{line}: {kind.function}() returns {tree!r}, not a ConfigDict '
-        'or a dict; mend the file'
+        f'{code.co_filename}:{code.co_firstlineno}: {kind.function}() returns '
+        f'{tree!r}, not a ConfigDict or a dict; mend the file'
       )
-    return tree
+    return convert(tree)
 
 
-def _find(kind, name):
-  """Returns (path of the file, argument or None)."""
+def find(name, kind=CONFIG):
+  """Finds a config file, or one of another kind.
+
+  Args:
+    name: as of `load`.
+    kind: a `Kind`.
+
+  Returns:
+    (path of the file, argument or None). The file of a path may not exist.
+
+  Raises:
+    UserError: if there is none of that name.
+  """
   match = re.fullmatch(r'(.*\.py)(?::(.*))?', name, re.DOTALL)
   if match:
     return files.as_path(match[1]), match[2]
@@ -120,12 +130,17 @@ def _find(kind, name):
   )
 
 
-def _arguments(kind, path, function, argument):
-  if not callable(function):
+def _function(kind, path, module):
+  function = getattr(module, kind.function, None)
+  if not isinstance(function, types.FunctionType):
     raise errors.UserError(
       f'{path} has no function {kind.function}(); define one that returns the '
       f'{kind.noun}'
     )
+  return function
+
+
+def _arguments(kind, path, function, argument):
   arguments = () if argument is None else (argument,)
   try:
     inspect.signature(function).bind(*arguments)
@@ -133,7 +148,7 @@ def _arguments(kind, path, function, argument):
     given = 'no argument' if argument is None else f'the argument {argument!r}'
     raise errors.UserError(
       f'{path}: {kind.function}{inspect.signature(function)} was given {given} '
-      f'({e}); set {kind.flag}={path.name}'
+      f'({e}); set {kind.flag}=FILE'
       f'{":ARGUMENT" if argument is None else " alone"}'
     ) from e
   return arguments
@@ -155,7 +170,10 @@ def _telling(path):
     line = f':{lines[-1]}' if lines else ''
     text = ' '.join(str(e).split())
     hint = 'mend the file'
-    if isinstance(e, ImportError) and (e.name or '').startswith('experiments'):
+    if (
+      isinstance(e, ImportError)
+      and (e.name or '').split('.')[0] == 'experiments'
+    ):
       hint = 'import the base with `from sagan_jax.experiments import ...`'
     raise errors.UserError(
       f'{path}{line}: {type(e).__name__}: {text}; {hint}'

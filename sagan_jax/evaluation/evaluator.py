@@ -6,19 +6,16 @@ and of the protocol that they were made by (`evaluation.protocol`).
 """
 
 import itertools
-import pathlib
 import platform
 import time
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from sagan_jax import __version__, progress
+from sagan_jax import __version__, errors, files, progress
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import extractors, features, reference
-from sagan_jax.inception import download, weights
 from sagan_jax.metrics import checks, scores
 
 
@@ -30,24 +27,40 @@ class Evaluator:
     mesh: of all processes.
     source: of the real images.
     say: called with lines of progress.
+    counter: a factory of counters of images, like `progress.counter`. What its
+      counters raise ends an evaluation between two batches.
     extractor: an `extractors.Extractor`; None for the one that `c` asks for.
 
   Raises:
-    ValueError: if weights of the extractor are damaged or unknown.
-    FileNotFoundError: if there are none.
+    UserError: if the extractor's weights are missing, damaged or unknown, or it
+      gives none of the metrics.
   """
 
-  def __init__(self, c, mesh, source, say=print, extractor=None):
+  def __init__(
+    self,
+    c,
+    mesh,
+    source,
+    say=print,
+    counter=progress.counter,
+    extractor=None,
+  ):
     self.c = c
     self.source = source
     self._say = say
+    self._make_counter = counter
     self._mesh = sharding.local_mesh(mesh)
-    self.extractor = extractor or make_extractor(c)
+    self.extractor = extractor or extractors.make_extractor(c)
     self.metrics = scores.available(c.eval.metrics, self.extractor)
     if not self.metrics:
-      raise ValueError(
+      raise errors.UserError(
         f'extractor {self.extractor.name} gives none of the metrics '
-        f'{c.eval.metrics}; set --config.eval.metrics'
+        f'{c.eval.metrics}; set --config.eval.metrics or --config.eval.extractor'
+      )
+    if dropped := set(c.eval.metrics) - set(self.metrics):
+      say(
+        f'extractor {self.extractor.name} does not give '
+        f'{", ".join(sorted(dropped))}: left out'
       )
     self._extraction = features.FeatureExtraction(
       self.extractor, self._mesh, c.eval.batch_size
@@ -55,10 +68,37 @@ class Evaluator:
     self._real = None
     self._said_few = False
 
+  def check(self, fake=None, *, best=False):
+    """Refuses what cannot be scored, at no cost: nothing is computed.
+
+    Args:
+      fake: a `data.Source`, if its images are to be scored.
+      best: whether states are to be chosen by `main_metric`.
+
+    Raises:
+      UserError: if images are too few for a metric, more real images are asked
+        for than there are, or there is no such metric as is to choose the best.
+    """
+    e = self.c.eval
+    num_fake = e.num_fakes
+    # With labels as in the data, a class may have neither reals nor fakes.
+    num_classes = self.source.num_classes if e.labels == 'uniform' else 1
+    if fake is not None:
+      num_fake, num_classes = min(num_fake, fake.num_examples), 1
+    num_real = reference.count_images(self.source, e.num_reals)
+    scores.check_counts(self.metrics, num_real, num_fake, num_classes)
+    found = [n for m in self.metrics for n in scores.names(m, self.extractor)]
+    if best and self.main_metric() not in found:
+      raise errors.UserError(
+        f'there is no metric {self.main_metric()!r} among {found}; set '
+        '--config.eval.best_metric to one of them, or extend '
+        '--config.eval.metrics'
+      )
+
   def real(self):
     """The features of the real images, made or loaded when first asked for."""
     if self._real is None:
-      cache = pathlib.Path(self.c.eval.cache_dir).expanduser() / 'references'
+      cache = files.as_path(self.c.eval.cache_dir) / 'references'
       count = self.c.eval.num_reals or self.source.num_examples
       self._real, cached = reference.load_or_make(
         self.source,
@@ -80,10 +120,11 @@ class Evaluator:
       state: a `GanState`.
 
     Returns:
-      A list of records {'card', 'scores', 'per_class'}.
+      A list of records {'protocol', 'scores', 'per_class', 'secs'}.
 
     Raises:
-      ValueError: if an image is not finite, or as `scores.compute`.
+      UserError: if an image is not finite.
+      ValueError: as `scores.compute`.
     """
     e = self.c.eval
     key = jax.random.key(e.seed)
@@ -158,7 +199,7 @@ class Evaluator:
       )
     found = scores.compute(self.metrics, self.extractor, self.real(), fake)
     return {
-      'card': self._card(count) | described,
+      'protocol': self._protocol(count) | described,
       'scores': found.values,
       'per_class': {
         self.source.class_names[k]: v for k, v in found.per_class.items()
@@ -166,7 +207,7 @@ class Evaluator:
       'secs': time.perf_counter() - began,
     }
 
-  def _card(self, count):
+  def _protocol(self, count):
     """What every score of this evaluator is made by."""
     return {
       'extractor': self.extractor.name,
@@ -204,7 +245,7 @@ class Evaluator:
 
   def _counter(self, what, count):
     share = -(-count // jax.process_count())
-    return progress.counter(what, share, self._say)
+    return self._make_counter(what, share, self._say)
 
   def _share(self, count):
     """Bounds of the images this process makes: whole batches of the set."""
@@ -223,39 +264,14 @@ def _check_finite(finite, described):
     described: of which generator.
 
   Raises:
-    ValueError: on all processes if a batch of any of them is not finite.
+    UserError: on all processes if a batch of any of them is not finite.
   """
   bad = sum(not bool(x) for x in finite)
   bad = int(sharding.gather_rows(np.array([bad])).sum())
   if bad:
-    raise ValueError(
+    raise errors.UserError(
       f'the generator makes NaN or infinite images, in {bad} batches, with '
       f'weights={described["weights"]} and '
       f'bn_statistics={described["bn_statistics"]}: it has diverged; evaluate '
       'an earlier checkpoint with --step'
     )
-
-
-def make_extractor(c):
-  """The extractor that a config asks for.
-
-  Args:
-    c: a `Config`.
-
-  Returns:
-    An `extractors.Extractor`.
-
-  Raises:
-    FileNotFoundError: if Inception weights are asked for and not to be had.
-    ValueError: if the file is not what it should be.
-  """
-  e = c.eval
-  cache = pathlib.Path(e.cache_dir).expanduser()
-  found = e.inception_path is not None or any(
-    (cache / known.filename).is_file() for known in weights.KNOWN_FILES
-  )
-  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
-    return extractors.random_conv_extractor()
-  path = download.find_or_download(e.inception_path, cache)
-  params, card = weights.load(path, cache)
-  return extractors.inception_extractor(params, card, dtype=jnp.dtype(e.dtype))

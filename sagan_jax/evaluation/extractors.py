@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sagan_jax.inception import download, resize, weights
 from sagan_jax.inception import network as inception
-from sagan_jax.inception import resize
 
 # Of the partial file: all that is known by mixed_8.
 PARTIAL_TAPS = ('64', '192', 'spatial', '768', '1280')
@@ -37,7 +37,7 @@ class Extractor:
   with `params` as an argument, or every program carries its own copy of them.
   """
 
-  name: str  # for the protocol card, e.g. 'inception-2015-12-05'
+  name: str  # for the protocol, e.g. 'inception-2015-12-05'
   digest: str  # SHA-256 hex of the weights; for a callable, what its owner says
   resize: str  # what happens to the pixels before the network, in words
   dtype: str  # of the computation, e.g. 'float32'
@@ -88,12 +88,34 @@ class Extractor:
     return f'{metric}_{self.suffixes[tap]}'
 
 
-def inception_extractor(params, card, taps=None, dtype=jnp.float32):
+def make_extractor(c):
+  """The extractor that a config asks for.
+
+  Args:
+    c: a `Config`.
+
+  Returns:
+    An `Extractor`.
+
+  Raises:
+    UserError: if Inception weights are asked for and not to be had, or the file
+      is not what it should be.
+  """
+  e = c.eval
+  found = e.inception_path is not None or download.find(e.cache_dir) is not None
+  if e.extractor == 'random' or (e.extractor == 'auto' and not found):
+    return random_conv_extractor()
+  path = download.find_or_download(e.inception_path, e.cache_dir)
+  params, identity = weights.load(path, download.local_cache(e.cache_dir))
+  return inception_extractor(params, identity, dtype=jnp.dtype(e.dtype))
+
+
+def inception_extractor(params, identity, taps=None, dtype=jnp.float32):
   """Builds the extractor of the 2015 Inception network.
 
   Args:
     params: the tree that `weights.load` returned.
-    card: the `weights.WeightsCard` that it returned.
+    identity: the `weights.Identity` that it returned.
     taps: names from `inception.TAPS`; None takes 2048, spatial and
       logits_unbiased, or with partial weights 768 and spatial. Only what the
       deepest tap needs is computed.
@@ -114,14 +136,14 @@ def inception_extractor(params, card, taps=None, dtype=jnp.float32):
   if taps is None:
     taps = (
       ('768', 'spatial')
-      if card.partial
+      if identity.partial
       else ('2048', 'spatial', 'logits_unbiased')
     )
   taps = tuple(taps)
   needed = inception.param_shapes(taps)
-  if card.partial and not set(taps) <= set(PARTIAL_TAPS):
+  if identity.partial and not set(taps) <= set(PARTIAL_TAPS):
     raise ValueError(
-      f'{card.name} ends at mixed_8 and gives the taps {list(PARTIAL_TAPS)}, '
+      f'{identity.name} ends at mixed_8 and gives the taps {list(PARTIAL_TAPS)}, '
       f'not {list(taps)}; use the whole network'
     )
   network = inception.Inception(taps, dtype)
@@ -130,13 +152,13 @@ def inception_extractor(params, card, taps=None, dtype=jnp.float32):
     return network.apply({'params': params}, resize.inception_input(images))
 
   return Extractor(
-    name=card.name,
-    digest=card.sha256,
+    name=identity.name,
+    digest=identity.sha256,
     resize=resize.TF1_BILINEAR,
     dtype=jnp.dtype(dtype).name,
     taps={tap: inception.TAPS[tap][1] for tap in taps},
     suffixes={tap: tap for tap in taps},
-    published=not card.partial,
+    published=not identity.partial,
     params={layer: params[layer] for layer in needed},
     apply=apply,
   )
@@ -151,9 +173,8 @@ def random_conv_extractor(seed=0):
   for tests and first runs. Its metrics are `fid_random` and so on.
 
   Args:
-    seed: of the weights. NumPy's `RandomState` stream is frozen, so a seed
-    means
-      the same network in every version.
+    seed: of the weights. NumPy's `RandomState` stream is frozen, so that a seed
+      means the same network in every version.
 
   Returns:
     Extractor with the tap 'pooled', for images of 32 to 128 px a side.
@@ -187,12 +208,11 @@ def callable_extractor(function, *, name, digest, dims, resize_text='none'):
 
   Args:
     function: uint8 [B, H, W, 3] -> float [B, dims]; jax-traceable if it is to
-    be
-      jitted.
+      be jitted.
     name: of the features; metrics become `fid_<name>`.
     digest: what identifies the function's weights.
     dims: of the features.
-    resize_text: how the function resizes, for the protocol card.
+    resize_text: how the function resizes, for the protocol.
 
   Returns:
     Extractor without parameters.

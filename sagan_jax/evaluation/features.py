@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
+from sagan_jax import errors
 from sagan_jax.cluster import sharding
 from sagan_jax.metrics import moments as moments_lib
 
@@ -37,7 +38,7 @@ class FeatureExtraction:
   Args:
     extractor: an `extractors.Extractor`.
     mesh: of this process.
-    batch_size: images a batch.
+    batch_size: images per batch.
   """
 
   def __init__(self, extractor, mesh, batch_size):
@@ -57,15 +58,15 @@ class FeatureExtraction:
         most the batch size; images may be device arrays padded at the end.
       count: images of all processes, as asserted at the end.
       keep: how many rows of features to keep, evenly spaced; None for all.
-      first: index of this process's first image among the `count`; of no
-        account where all rows are kept.
+      first: index of this process's first image among the `count`; not used
+        where all rows are kept.
       say: called with the number of images done so far, or None.
 
     Returns:
       A `FeatureSet`, the same on every process.
 
     Raises:
-      ValueError: if the images were not exactly `count`.
+      UserError: if the images were not exactly `count`.
     """
     taps = self.extractor.taps
     all_kept = keep is None or keep >= count
@@ -93,7 +94,7 @@ class FeatureExtraction:
         say(done)
     total = int(sharding.gather_rows(np.array([done], np.int64)).sum())
     if total != count:
-      raise ValueError(
+      raise errors.UserError(
         f'{count} images were to be evaluated, {total} were; the data set has '
         'changed since it was opened'
       )
@@ -136,7 +137,7 @@ def source_batches(source, num_images, batch_size) -> Iterator:
   Args:
     source: a `data.Source`.
     num_images: how many, evenly spaced over the data; at most all.
-    batch_size: images a batch.
+    batch_size: images per batch.
 
   Yields:
     (images uint8 [b, H, W, 3], labels int32 [b]); the last may be shorter.

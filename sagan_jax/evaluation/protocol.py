@@ -1,8 +1,16 @@
-"""The protocol of a score: everything that moves the number, beside it."""
+"""The protocol of a score: everything that moves the number, beside it.
+
+Records are kept as JSON lines. Older files call the protocol 'card'; `read`
+gives it its present name.
+"""
 
 import json
-import pathlib
+from collections.abc import Callable
 from typing import Any
+
+from etils import epath
+
+from sagan_jax import errors, files
 
 # Two scores may differ in these and still be of one protocol: they say which
 # model was scored and where, not how.
@@ -16,37 +24,96 @@ IDENTITY = (
 )
 
 
-def check_same(card_a: dict[str, Any], card_b: dict[str, Any]) -> None:
+def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
   """Refuses to compare scores of different protocols.
 
   Args:
-    card_a: a protocol card, as `evaluate` writes it.
-    card_b: another one.
+    a: a protocol, as `evaluator.Evaluator` makes it.
+    b: another one.
 
   Raises:
-    ValueError: listing what differs, but for `IDENTITY`.
+    UserError: listing what differs, but for `IDENTITY`.
   """
   lines = [
-    f'{key}: {card_a.get(key, "nothing")!r} and {card_b.get(key, "nothing")!r}'
-    for key in sorted(card_a.keys() | card_b.keys())
-    if key not in IDENTITY and card_a.get(key) != card_b.get(key)
+    f'{key}: {a.get(key, "nothing")!r} and {b.get(key, "nothing")!r}'
+    for key in _differences(a, b)
   ]
   if lines:
-    raise ValueError(
+    raise errors.UserError(
       'these scores are of different protocols and cannot be compared:\n  '
       + '\n  '.join(lines)
     )
 
 
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Reads records {'card': ..., 'scores': ...}; [] if there is no such file."""
+def is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+  """Whether scores of two protocols may be compared."""
+  return not _differences(a, b)
+
+
+def _differences(a, b):
+  return [
+    key
+    for key in sorted(a.keys() | b.keys())
+    if key not in IDENTITY and a.get(key) != b.get(key)
+  ]
+
+
+def read(
+  path: epath.PathLike, say: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+  """Reads the records of a run.
+
+  Args:
+    path: of JSON lines.
+    say: told of a last line that was cut short, which is dropped.
+
+  Returns:
+    {'protocol': ..., 'scores': ...} or {'protocol': {'step': ...}, 'error':
+    ...} of each evaluation; [] if there is no such file.
+
+  Raises:
+    UserError: if the file cannot be read, or naming the line that is damaged.
+  """
+  path = epath.Path(path)
   if not path.exists():
     return []
-  return [json.loads(line) for line in path.read_text().splitlines()]
+  try:
+    lines = path.read_bytes().split(b'\n')
+  except OSError as e:
+    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
+  last = lines.pop()  # Nothing, where the last line is whole.
+  records = [
+    _record(line, f'{path}:{number}') for number, line in enumerate(lines, 1)
+  ]
+  if last:
+    try:
+      records.append(_record(last, str(path)))
+    except errors.UserError:
+      say(f'{path}: the last line was cut short and is dropped')
+  return records
 
 
-def write(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
-  """Writes records as JSON lines, all or none of them."""
-  part = path.with_suffix('.part')
-  part.write_text(''.join(json.dumps(record) + '\n' for record in records))
-  part.replace(path)
+def write(path: epath.PathLike, records: list[dict[str, Any]]) -> None:
+  """Writes records as JSON lines, all or none of them.
+
+  Raises:
+    UserError: if the file cannot be written.
+  """
+  files.write(path, ''.join(json.dumps(record) + '\n' for record in records))
+
+
+def _record(line, where):
+  """The record of a line."""
+  try:
+    record = json.loads(line)
+    if 'card' in record:
+      record = {'protocol': record.pop('card')} | record
+    if isinstance(record['protocol']['step'], int):
+      return record
+    problem = 'its step is not a number'
+  except (ValueError, KeyError, TypeError, AttributeError) as e:
+    problem = str(e)
+  raise errors.UserError(
+    f'{where} is damaged: it is no record of an evaluation ({problem}); mend '
+    'or delete the line'
+  )

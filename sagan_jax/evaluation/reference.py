@@ -1,20 +1,22 @@
 """Features of the real images, made once and kept by what they are of.
 
 A reference is a pair of files, `<key>.npz` and `<key>.json`: arrays, and the
-card that the key is a digest of. They can be copied to another machine. Files
-are written under another name and renamed, so that two processes that make the
-same reference do each other no harm.
+description that the key is a digest of. They can be copied to another machine,
+and the cache may be a bucket. Files appear whole, so that two processes that
+make the same reference do each other no harm.
 """
 
 import hashlib
+import io
 import json
 import zipfile
 
+import jax
 import numpy as np
 
+from sagan_jax import errors, files
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import features as features_lib
-from sagan_jax.inception import weights
 from sagan_jax.metrics import moments as moments_lib
 
 FORMAT = 1
@@ -22,8 +24,29 @@ FORMAT = 1
 MAX_KEPT = 50_000
 
 
-def card(source, extractor, num_images, keep):
-  """What a reference is of; equal cards mean equal features.
+def count_images(source, num_images):
+  """How many real images count.
+
+  Args:
+    source: a `data.Source`.
+    num_images: as the config says; None for all.
+
+  Raises:
+    UserError: if that is more than there are, or none to speak of.
+  """
+  total = source.num_examples
+  if num_images is None:
+    num_images = total
+  if not 2 <= num_images <= total:
+    raise errors.UserError(
+      f'{num_images} real images were asked for, {source.name} has {total}; '
+      f'set --config.eval.num_reals to 2 to {total}, or to None for all'
+    )
+  return num_images
+
+
+def describe(source, extractor, num_images, keep):
+  """What a reference is of; equal descriptions mean equal features.
 
   Args:
     source: a `data.Source`.
@@ -59,30 +82,24 @@ def load_or_make(
     extraction: a `features.FeatureExtraction`.
     num_images: how many images, evenly spaced; None for all.
     keep_all: keep the features of all images, however many.
-    cache_dir: pathlib.Path of the cache.
+    cache_dir: of the cache, local or remote.
     say: called with the number of images done so far, or None.
 
   Returns:
     (`features.FeatureSet`, whether it came from the cache).
 
   Raises:
-    ValueError: if more images are asked for than there are.
+    UserError: if more images are asked for than there are, or the cache cannot
+      be written.
   """
-  total = source.num_examples
-  if num_images is None:
-    num_images = total
-  if not 2 <= num_images <= total:
-    raise ValueError(
-      f'{num_images} real images were asked for, {source.name} has {total}; '
-      'set --config.eval.num_reals'
-    )
+  num_images = count_images(source, num_images)
   keep = num_images if keep_all else min(num_images, MAX_KEPT)
-  described = card(source, extraction.extractor, num_images, keep)
+  described = describe(source, extraction.extractor, num_images, keep)
   # Without the name: the same data may lie elsewhere on another machine.
   identity = {k: v for k, v in described.items() if k != 'data'}
   text = json.dumps(identity, sort_keys=True)
   key = hashlib.sha256(text.encode()).hexdigest()[:24]
-  path = cache_dir / f'{key}.npz'
+  path = files.as_path(cache_dir) / f'{key}.npz'
   found = _load(path, extraction.extractor.taps)
   # All processes or none, for they make it together and disks may differ.
   if sharding.gather_rows(np.array([found is not None])).all():
@@ -94,8 +111,8 @@ def load_or_make(
     features_lib.share_start(source, num_images),
     say,
   )
-  cache_dir.mkdir(parents=True, exist_ok=True)
-  _save(path, made, described)
+  if not files.is_remote(path) or jax.process_index() == 0:
+    _save(path, made, described)
   return made, False
 
 
@@ -105,10 +122,16 @@ def _save(path, found, described):
     arrays[f'{tap}/mean'] = moments.mean
     arrays[f'{tap}/cov'] = moments.cov
     arrays[f'{tap}/features'] = found.features[tap]
-  with weights.atomic_file(path) as file:
-    np.savez(file, **arrays)
-  with weights.atomic_file(path.with_suffix('.json')) as file:
-    file.write(f'{json.dumps(described, indent=2)}\n'.encode())
+  with files.writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if files.is_remote(path):
+      buffer = io.BytesIO()
+      np.savez(buffer, **arrays)
+      files.write(path, buffer.getvalue())
+    else:  # Ten gigabytes, where all features of ImageNet are kept.
+      with files.replacing(path) as file:
+        np.savez(file, **arrays)
+  files.write(path.with_suffix('.json'), f'{json.dumps(described, indent=2)}\n')
 
 
 def _load(path, taps):
@@ -117,7 +140,7 @@ def _load(path, taps):
     return None
   try:
     # Opened here: NumPy leaks its own handle when the archive is damaged.
-    with open(path, 'rb') as opened, np.load(opened) as file:
+    with _open(path) as opened, np.load(opened) as file:
       count = int(file['count'])
       moments = {
         tap: moments_lib.Moments(count, file[f'{tap}/mean'], file[f'{tap}/cov'])
@@ -127,3 +150,9 @@ def _load(path, taps):
       return features_lib.FeatureSet(count, moments, features, file['labels'])
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     return None  # It is made anew.
+
+
+def _open(path):
+  if files.is_remote(path):  # NumPy seeks, and a bucket need not.
+    return io.BytesIO(path.read_bytes())
+  return open(path, 'rb')

@@ -16,7 +16,7 @@ class Sampler:
 
   Args:
     gan: a `Gan`.
-    batch_size: images a call; a multiple of the devices of its mesh.
+    batch_size: images per call; a multiple of the devices of its mesh.
   """
 
   def __init__(self, gan, batch_size):
@@ -24,7 +24,7 @@ class Sampler:
     self._gan = gan
     # With decay zero the running moments become those of the one batch.
     moments_of = gan.generator.clone(bn_decay=0.0, bn_group_size=None)
-    place = functools.partial(_constrain, gan.batch_sharding)
+    split = functools.partial(_constrain, gan.batch_sharding)
 
     @jax.jit
     def moments(params, stats, key):
@@ -33,7 +33,7 @@ class Sampler:
       label = jax.random.randint(label_key, (batch_size,), 0, gan.num_classes)
       _, new = moments_of.apply(
         {'params': params, **stats},
-        *place((z, label)),
+        *split((z, label)),
         train=True,
         mutable=['batch_stats'],
       )
@@ -44,7 +44,7 @@ class Sampler:
       keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
       z = jax.vmap(lambda k: _latent(k, gan.latent_dim, truncation))(keys)
       images = gan.generator.apply(
-        {'params': params, **stats}, *place((z, label)), train=batch_moments
+        {'params': params, **stats}, *split((z, label)), train=batch_moments
       )
       return to_uint8(images), jnp.isfinite(images).all()
 

@@ -27,7 +27,7 @@ class Gan:
   loss: losses.Loss
   num_classes: int
   latent_dim: int = 128
-  n_dis: int = 1  # Discriminator updates a step, each on its own batch.
+  n_dis: int = 1  # Discriminator updates per step, each on its own batch.
   num_microbatches: int = 1  # Parts that a batch is split into, in turn.
   horizontal_flip: bool = False  # Mirror half of the real images at random.
   ema_decay: float = 0.9999  # Of the generator's parameters, per step.
@@ -54,7 +54,12 @@ class NetState:
 
 @flax.struct.dataclass
 class GanState:
-  """All that a run needs to go on, besides its config."""
+  """All that a run needs to go on, besides its config.
+
+  To add a field, declare it here, last, and say in `FRESH` how it begins;
+  `step.train_step` then moves it. A checkpoint that is older than the field
+  still loads, with the field as `FRESH` makes it from the others.
+  """
 
   step: jax.Array  # int32 [], finished steps
   rng: jax.Array  # key [], constant; every step folds in its number
@@ -78,6 +83,32 @@ class GanState:
     if weights == 'raw':
       return g.params, g.stats
     return self.ema_params, {**g.stats, 'batch_stats': self.ema_batch_stats}
+
+
+# How fields begin that checkpoints may lack: functions of a state whose earlier
+# fields are there. The results are copies: the state is donated, and no buffer
+# may be donated twice.
+FRESH = {
+  'ema_batch_stats': lambda state: jax.tree.map(
+    jnp.copy, state.generator.stats['batch_stats']
+  ),
+}
+
+
+def with_fresh(state, names):
+  """Sets fields of a `GanState` to what they begin with.
+
+  Args:
+    state: whose fields `names` are None.
+    names: keys of `FRESH`.
+
+  Returns:
+    A `GanState`.
+  """
+  for name, make in FRESH.items():
+    if name in names:
+      state = state.replace(**{name: make(state)})
+  return state
 
 
 def init_state(gan, image_size, seed):
@@ -107,15 +138,15 @@ def init_state(gan, image_size, seed):
   discriminator = net_state(
     gan.discriminator.init(d_key, image, label), gan.d_tx
   )
-  return GanState(
+  state = GanState(
     step=jnp.zeros((), jnp.int32),
     rng=rng,
     generator=generator,
     discriminator=discriminator,
-    # A copy: the state is donated, and no buffer may be donated twice.
     ema_params=jax.tree.map(jnp.copy, generator.params),
-    ema_batch_stats=jax.tree.map(jnp.copy, generator.stats['batch_stats']),
+    **dict.fromkeys(FRESH),
   )
+  return with_fresh(state, FRESH)
 
 
 def num_params(params):

@@ -8,6 +8,7 @@ a file of another network cannot pass.
 
 import numpy as np
 
+from sagan_jax import errors
 from sagan_jax.inception import network as inception
 
 _BRANCHES_35 = {
@@ -115,7 +116,7 @@ def from_state_dict(state):
     the parameter tree of the whole network.
 
   Raises:
-    ValueError: if an entry is missing or a shape is another one.
+    UserError: if an entry is missing or a shape is another one.
   """
 
   def read(key):
@@ -149,7 +150,7 @@ def from_frozen_graph(constants, batch_norms):
     the parameter tree of the whole network.
 
   Raises:
-    ValueError: if a node is missing or a shape is another one.
+    UserError: if a node is missing or a shape is another one.
   """
 
   def read(key):
@@ -185,7 +186,7 @@ def from_flat(arrays, taps):
     the parameter tree.
 
   Raises:
-    ValueError: if the entries are not exactly those that `taps` need.
+    UserError: if the entries are not exactly those that `taps` need.
   """
   params = {}
   for key in arrays:
@@ -214,7 +215,7 @@ def check_params(params, taps):
     `params`, unchanged.
 
   Raises:
-    ValueError: naming missing, unexpected and misshapen entries.
+    UserError: naming missing, unexpected and misshapen entries.
   """
   expected = to_flat(inception.param_shapes(taps))
   given = {name: np.shape(array) for name, array in to_flat(params).items()}
@@ -229,9 +230,9 @@ def check_params(params, taps):
   )
   if wrong:
     more = f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''
-    raise ValueError(
+    raise errors.UserError(
       'these are not the weights of the 2015-12-05 Inception network: '
-      f'{"; ".join(wrong[:3])}{more}'
+      f'{"; ".join(wrong[:3])}{more}; get them again'
     )
   return params
 
@@ -239,8 +240,8 @@ def check_params(params, taps):
 def _entry(table, key):
   """Returns `table[key]`, or says what the file lacks."""
   if key not in table:
-    raise ValueError(
+    raise errors.UserError(
       f'these are not the weights of the 2015-12-05 Inception network: {key} '
-      f'is missing among {len(table)} entries'
+      f'is missing among {len(table)} entries; get them again'
     )
   return table[key]

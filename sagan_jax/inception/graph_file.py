@@ -4,10 +4,14 @@ The only file of the package's evaluation that imports TensorFlow, and only when
 a graph is read: once, since `weights` keeps the converted arrays.
 """
 
+import os
+
 import numpy as np
 
+from sagan_jax import errors
 
-class GraphFileError(ValueError):
+
+class GraphFileError(errors.UserError):
   """A file that is damaged, or is not a frozen graph."""
 
 
@@ -24,16 +28,17 @@ def read_frozen_graph(path):
 
   Raises:
     GraphFileError: if the file is truncated or no GraphDef.
-    ImportError: if TensorFlow is not installed, naming the file to use instead.
+    UserError: if TensorFlow is not installed, naming the file to use instead.
   """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # No banners.
   try:
     import tensorflow as tf
     from google.protobuf import message
   except ImportError as e:
-    raise ImportError(
-      f'{path} is a TensorFlow graph, and TensorFlow is not installed; install '
-      'tensorflow-cpu, or use pt_inception-2015-12-05-6726825d.pth, which '
-      'needs nothing'
+    raise errors.UserError(
+      f'{path} is a TensorFlow graph, and TensorFlow is not installed ({e}); '
+      "pip install 'sagan_jax[tfds]', or use "
+      'pt_inception-2015-12-05-6726825d.pth, which needs nothing'
     ) from e
   graph = tf.compat.v1.GraphDef()
   with open(path, 'rb') as file:

@@ -14,6 +14,8 @@ import zipfile
 
 import numpy as np
 
+from sagan_jax import errors
+
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION of the old layout.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -25,7 +27,7 @@ _DTYPES = {
 }
 
 
-class TorchFileError(ValueError):
+class TorchFileError(errors.UserError):
   """A file that is damaged, or is not a plain state-dict."""
 
 

@@ -1,4 +1,4 @@
-"""Loads Inception weights, checked by digest, with a card of what they are.
+"""Loads Inception weights, checked by digest, with what they are.
 
 Three files are known: the two published forms of the whole network, and a
 partial one up to mixed_8. A file is recognised by its SHA-256, never by its
@@ -6,16 +6,14 @@ name, and one that is not known is refused: a score from unknown weights means
 nothing. `download` gets the file; nothing here needs a network.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
-import tempfile
 import zipfile
 
 import numpy as np
 
+from sagan_jax import errors, files
 from sagan_jax.inception import convert, graph_file, torch_file
 
 PATH_KEY = '--config.eval.inception_path'  # what error texts tell users to set
@@ -72,8 +70,8 @@ KNOWN_FILES = (TORCH_FILE, GRAPH_FILE, PARTIAL_FILE)
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightsCard:
-  """What was loaded, for the protocol card of a score."""
+class Identity:
+  """What was loaded, for the protocol of a score."""
 
   name: str
   sha256: str  # hex, of the file as published
@@ -84,18 +82,17 @@ def load(path, cache_dir=None, known_files=KNOWN_FILES):
   """Loads a weights file.
 
   Args:
-    path: of one of `known_files`, under any name.
-    cache_dir: folder for the arrays converted from a frozen graph, so that
+    path: of one of `known_files`, local, under any name.
+    cache_dir: local folder for the arrays converted from a frozen graph, so that
       TensorFlow reads it once; None puts them beside the graph.
     known_files: files to accept.
 
   Returns:
-    (params, WeightsCard): the tree of `inception`, numpy float32.
+    (params, Identity): the tree of `inception`, numpy float32.
 
   Raises:
-    FileNotFoundError: if `path` is no file.
-    ValueError: if the file is truncated, unknown, or not what it should be.
-    ImportError: if the file is a graph and TensorFlow is not installed.
+    UserError: if the file is missing, truncated, unknown, or not what it should
+      be, or is a graph and TensorFlow is not installed.
   """
   path = pathlib.Path(path)
   sha256, known = identify(path, known_files)
@@ -105,7 +102,7 @@ def load(path, cache_dir=None, known_files=KNOWN_FILES):
     params = _load_graph(path, sha256, pathlib.Path(cache_dir or path.parent))
   else:
     params = _load_arrays(path, ('1280',) if known.partial else ('logits',))
-  return params, WeightsCard(known.name, sha256, known.partial)
+  return params, Identity(known.name, sha256, known.partial)
 
 
 def identify(path, known_files=KNOWN_FILES):
@@ -119,30 +116,35 @@ def identify(path, known_files=KNOWN_FILES):
     (sha256, WeightsFile).
 
   Raises:
-    FileNotFoundError: if `path` is no file.
-    ValueError: if the digest is none of theirs; says so when the file has a
-      known name but fewer bytes.
+    UserError: if there is no such file, or its digest is none of theirs; says
+      so when the file has a known name but fewer bytes.
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise FileNotFoundError(
+    raise errors.UserError(
       f'no Inception weights at {path}; set {PATH_KEY} to one of '
       f'{[known.filename for known in known_files]}'
     )
-  with open(path, 'rb') as file:
-    sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
+  try:
+    with open(path, 'rb') as file:
+      sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError as e:
+    raise errors.UserError(
+      f'cannot read the Inception weights {path}: {e.strerror or e}; mend that '
+      f'or set {PATH_KEY}'
+    ) from e
   for known in known_files:
     if sha256.startswith(known.sha256):
       return sha256, known
   size = path.stat().st_size
   for known in known_files:
     if known.filename == path.name and size < (known.num_bytes or 0):
-      raise ValueError(
+      raise errors.UserError(
         f'{path} is truncated: {size:,} of {known.num_bytes:,} bytes; get it '
         f'again, or set {PATH_KEY} to a whole file'
       )
   accepted = ', '.join(f'{k.filename} ({k.sha256[:8]}...)' for k in known_files)
-  raise ValueError(
+  raise errors.UserError(
     f'{path} has SHA-256 {sha256}, which is no known Inception file: it is '
     f'damaged, cut short or another network. Accepted: {accepted}; '
     f'set {PATH_KEY}'
@@ -155,9 +157,10 @@ def _load_graph(path, sha256, cache_dir):
   if copy.is_file():
     return _load_arrays(copy, ('logits',))
   params = convert.from_frozen_graph(*graph_file.read_frozen_graph(path))
-  cache_dir.mkdir(parents=True, exist_ok=True)
-  with atomic_file(copy) as file:
-    np.savez(file, **convert.to_flat(params))
+  with files.writing(copy):
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with files.replacing(copy) as file:
+      np.savez(file, **convert.to_flat(params))
   return params
 
 
@@ -168,28 +171,6 @@ def _load_arrays(path, taps):
     with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
       return convert.from_flat(arrays, taps)
   except (zipfile.BadZipFile, EOFError, OSError) as e:
-    raise ValueError(
+    raise errors.UserError(
       f'{path} is damaged or truncated: {e}; delete it, or get it again'
     ) from e
-
-
-@contextlib.contextmanager
-def atomic_file(path):
-  """Opens a file that appears at `path` whole or not at all.
-
-  Args:
-    path: where the file shall be; its folder must exist.
-
-  Yields:
-    a binary file to write.
-  """
-  path = pathlib.Path(path)
-  with tempfile.NamedTemporaryFile(
-    dir=path.parent, prefix=f'.{path.name}.', delete=False
-  ) as file:
-    try:
-      yield file
-    except BaseException:
-      os.unlink(file.name)
-      raise
-  os.replace(file.name, path)

@@ -7,7 +7,7 @@ import numpy as np
 from sagan_jax.metrics import checks
 
 
-class KernelDistance(NamedTuple):
+class Kid(NamedTuple):
   """Mean and standard deviation over subsets."""
 
   mean: float  # may be negative: the estimator is unbiased
@@ -16,7 +16,7 @@ class KernelDistance(NamedTuple):
   subset_size: int
 
 
-def kernel_distance(real, fake, num_subsets=100, subset_size=1000, seed=2020):
+def kid(real, fake, num_subsets=100, subset_size=1000, seed=2020):
   """Computes KID as the mean MMD^2 over random subsets.
 
   Binkowski et al. (arXiv:1801.01401). Each subset draws `subset_size` rows of
@@ -34,7 +34,7 @@ def kernel_distance(real, fake, num_subsets=100, subset_size=1000, seed=2020):
     seed: of the draws.
 
   Returns:
-    KernelDistance.
+    Kid.
 
   Raises:
     ValueError: if the features are unfit, or a subset is larger than a set or
@@ -57,7 +57,7 @@ def kernel_distance(real, fake, num_subsets=100, subset_size=1000, seed=2020):
     fake_rows = rng.choice(len(fake), subset_size, replace=False)
     real_rows = rng.choice(len(real), subset_size, replace=False)
     values.append(polynomial_mmd2(real[real_rows], fake[fake_rows]))
-  return KernelDistance(
+  return Kid(
     float(np.mean(values)), float(np.std(values)), num_subsets, subset_size
   )
 

@@ -22,7 +22,7 @@ _TILE_COLUMNS = 4096
 _PAIRS_AT_ONCE = 4096
 
 
-class ManifoldScores(NamedTuple):
+class Prdc(NamedTuple):
   """Four scores; precision and recall in [0, 1], coverage too."""
 
   precision: float
@@ -33,7 +33,7 @@ class ManifoldScores(NamedTuple):
   density_coverage_k: int
 
 
-def manifold_scores(real, fake, precision_recall_k=3, density_coverage_k=5):
+def prdc(real, fake, precision_recall_k=3, density_coverage_k=5):
   """Computes precision, recall, density and coverage in one pass.
 
   Precision: share of fakes within some real ball (`distance <= radius`);
@@ -54,7 +54,7 @@ def manifold_scores(real, fake, precision_recall_k=3, density_coverage_k=5):
     density_coverage_k: neighbours for density and coverage.
 
   Returns:
-    ManifoldScores.
+    Prdc.
 
   Raises:
     ValueError: if the features are unfit, or k is not in [1, rows - 1].
@@ -79,7 +79,7 @@ def manifold_scores(real, fake, precision_recall_k=3, density_coverage_k=5):
   (fake_radii,) = _squared_radii(fake, (precision_recall_k,))
   counts = _count_inside(real, fake, *real_radii, fake_radii)
   in_real, in_fake, balls_of_fake, fakes_of_ball = counts
-  return ManifoldScores(
+  return Prdc(
     precision=float(in_real.mean()),
     recall=float(in_fake.mean()),
     density=float(balls_of_fake / (density_coverage_k * len(fake.rows))),

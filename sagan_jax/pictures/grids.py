@@ -1,9 +1,12 @@
 """Sheets of images, as PNG files."""
 
+import io
 import math
 
 import numpy as np
 from PIL import Image
+
+from sagan_jax import files
 
 
 def grid(images, columns):
@@ -21,7 +24,15 @@ def grid(images, columns):
 
 
 def save_png(path, image):
-  """Writes uint8 [H, W, 3] as PNG; the file is there whole or not at all."""
-  part = path.with_suffix('.part')
-  Image.fromarray(image).save(part, format='png')
-  part.replace(path)
+  """Writes uint8 [H, W, 3] as PNG; the file is there whole or not at all.
+
+  Args:
+    path: where to, local or remote.
+    image: the pixels.
+
+  Raises:
+    UserError: if it cannot be written.
+  """
+  content = io.BytesIO()
+  Image.fromarray(image).save(content, format='png')
+  files.write(path, content.getvalue())

@@ -16,6 +16,7 @@ from sagan_jax.config import schema
 CONFIG = 'config.json'
 DATA = 'data.json'
 CHECKPOINTS = 'checkpoints'
+BEST = 'best'
 
 
 def has_states(workdir):

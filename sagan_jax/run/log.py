@@ -3,11 +3,19 @@
 import json
 import sys
 import time
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import jax
+import numpy as np
 import tqdm
+from etils import epath
 
-from sagan_jax import progress
+from sagan_jax import errors, files, progress
+from sagan_jax.run import board, rows
+
+# All of it within 80 columns, with the losses that follow.
+_BAR = '{n_fmt}/{total_fmt} |{bar}| {rate_fmt} ETA {remaining}{postfix}'
 
 
 class Writer:
@@ -16,39 +24,69 @@ class Writer:
   Only process 0 should have one.
 
   Args:
-    directory: pathlib.Path that exists.
+    directory: that exists, local or remote.
     start_step: rows beyond it, left by a run that died, are dropped;
       None keeps all.
-    tensorboard: whether to write event files too, through clu; 'auto' where
-      that is installed.
+    tensorboard: whether to write event files too; 'auto' where the packages for
+      it are installed.
+    say: called with what could not be kept.
+
+  Raises:
+    UserError: if the file cannot be read or written, a row in it is damaged, or
+      a package for TensorBoard is missing.
   """
 
-  def __init__(self, directory, start_step, *, tensorboard):
-    self._board = (
-      _summary_writer(directory, tensorboard) if tensorboard else None
-    )
-    path = directory / 'metrics.jsonl'
-    if start_step is not None and path.exists():
-      _drop_rows_after(path, start_step)
-    self._file = path.open('a')
+  def __init__(
+    self,
+    directory: epath.PathLike,
+    start_step: int | None,
+    *,
+    tensorboard: bool | Literal['auto'],
+    say: Callable[[str], None] = print,
+  ):
+    self._say = say
+    self._board = board.open_board(directory, tensorboard, say)
+    path = epath.Path(directory) / 'metrics.jsonl'
+    kind = rows.RemoteRows if files.is_remote(path) else rows.LocalRows
+    self._rows = kind(path, start_step, say)
 
-  def write(self, step, scalars):
-    """Writes one row {'step': step, **scalars}."""
-    self._file.write(json.dumps({'step': step, **scalars}) + '\n')
-    self._file.flush()
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    """Writes one row {'step': step, **scalars}, then the event files.
+
+    Raises:
+      UserError: if it cannot be written: a full disk.
+    """
+    self._rows.append(json.dumps({'step': step, **scalars}).encode() + b'\n')
     if self._board:
       self._board.write_scalars(step, scalars)
 
-  def write_image(self, step, name, image):
+  def write_image(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows uint8 [H, W, 3] in TensorBoard."""
     if self._board:
-      self._board.write_images(step, {name: image[None]})
+      self._board.write_image(step, name, image)
 
-  def close(self):
-    """Flushes everything."""
-    self._file.close()
+  def flush(self) -> None:
+    """Returns when everything is on the disk, to be called with a checkpoint.
+
+    Raises:
+      UserError: if it cannot be written.
+    """
+    self._rows.flush()
     if self._board:
-      self._board.close()
+      self._board.flush()
+
+  def close(self) -> None:
+    """Closes the files.
+
+    It raises nothing, as it may be called because of an error, which is the one
+    to be seen: what cannot be written now is told.
+    """
+    for each in (self._rows, self._board):
+      try:
+        if each:
+          each.close()
+      except errors.UserError as e:
+        self._say(str(e))
 
 
 class Clock:
@@ -57,25 +95,25 @@ class Clock:
   def __init__(self):
     self.restart()
 
-  def restart(self):
+  def restart(self) -> None:
     """Forgets all seconds so far."""
-    self._secs = {}
+    self._secs: dict[str, float] = {}
     self._start = time.perf_counter()
 
-  def add(self, section, secs):
+  def add(self, section: str, secs: float) -> None:
     """Counts seconds towards a section."""
     self._secs[section] = self._secs.get(section, 0.0) + secs
 
-  def section(self, name):
+  def section(self, name: str) -> '_Section':
     """A context manager that counts what it encloses."""
     return _Section(self, name)
 
-  def shares(self, sections):
+  def shares(self, sections: Iterable[str]) -> dict[str, float]:
     """The share of each section in the time since this clock was made."""
     total = time.perf_counter() - self._start
     return {name: self._secs.get(name, 0.0) / total for name in sections}
 
-  def other_secs(self):
+  def other_secs(self) -> float:
     """Seconds in all sections together."""
     return sum(self._secs.values())
 
@@ -100,22 +138,28 @@ class Progress:
     show: False on all processes but the first.
   """
 
-  def __init__(self, num_steps, start_step, *, show=True):
+  def __init__(self, num_steps: int, start_step: int, *, show: bool = True):
     self._num_steps = num_steps
     self._show = show
     self._bar = None
     if show and sys.stderr.isatty():
       self._bar = tqdm.tqdm(
-        total=num_steps, initial=start_step, unit='step', dynamic_ncols=True
+        total=num_steps,
+        initial=start_step,
+        unit='step',
+        dynamic_ncols=True,
+        bar_format=_BAR,
       )
 
-  def step(self):
+  def step(self) -> None:
     """Counts a step."""
     if self._bar:
       self._bar.update()
 
-  def report(self, step, scalars, shares):
-    """Shows the metrics of a step.
+  def report(
+    self, step: int, scalars: dict[str, float], shares: dict[str, float]
+  ) -> None:
+    """Shows the metrics of a step: the losses on a terminal, else a line of all.
 
     Args:
       step: finished steps.
@@ -124,44 +168,42 @@ class Progress:
     """
     if not self._show:
       return
+    losses = f'D {scalars["train/d_loss"]:.3f} G {scalars["train/g_loss"]:.3f}'
+    if self._bar:
+      self._bar.set_postfix_str(losses)
+      return
     spent = ' '.join(f'{k} {v:.1%}' for k, v in shares.items())
     gates = ' '.join(
       f'{k.removeprefix("train/")} {v:+.3f}'
       for k, v in scalars.items()
       if '_gate_' in k
     )
-    body = (
-      f'{scalars["perf/images_per_sec"]:.1f} images/s'
-      f' | D {scalars["train/d_loss"]:.3f} G {scalars["train/g_loss"]:.3f}'
+    eta = scalars['perf/eta_secs']
+    self.say(
+      f'step {step}/{self._num_steps} {step / self._num_steps:.1%}'
+      f' ETA {progress.duration(eta)}'
+      f' | {scalars["perf/images_per_sec"]:.1f} images/s | {losses}'
       f' | accuracy real {scalars["train/d_real_accuracy"]:.2f}'
       f' fake {scalars["train/d_fake_accuracy"]:.2f}'
       f' | {gates}'
       f' | sigma G {scalars["train/g_sigma_max"]:.2f}'
       f' D {scalars["train/d_sigma_max"]:.2f} | time: {spent}'
     )
-    if self._bar:
-      self._bar.set_postfix_str(body)
-      return
-    eta = scalars['perf/eta_secs']
-    self.say(
-      f'step {step}/{self._num_steps} {step / self._num_steps:.1%}'
-      f' ETA {progress.duration(eta)} | {body}'
-    )
 
-  def say(self, text):
+  def say(self, text: str) -> None:
     """Prints a line without tearing the bar."""
     if self._bar:
       self._bar.write(text)
     elif self._show:
       print(text, flush=True)
 
-  def close(self):
+  def close(self) -> None:
     """Leaves the terminal in order."""
     if self._bar:
       self._bar.close()
 
 
-def parameter_table(networks):
+def parameter_table(networks: dict[str, tuple[Any, Any]]) -> list[str]:
   """Lists the blocks of networks with their numbers of parameters.
 
   Args:
@@ -183,31 +225,3 @@ def parameter_table(networks):
       f'{name}: {total:,} parameters, {normalized} normalised weights'
     )
   return lines
-
-
-def _drop_rows_after(path, step):
-  """Rewrites a log without rows after a step, nor a row cut short."""
-  rows = []
-  for line in path.read_text().splitlines():
-    try:
-      row = json.loads(line)
-    except json.JSONDecodeError:  # The last line of a process that was killed.
-      continue
-    if row['step'] <= step:
-      rows.append(line + '\n')
-  part = path.with_suffix('.part')
-  part.write_text(''.join(rows))
-  part.replace(path)
-
-
-def _summary_writer(directory, tensorboard):
-  try:
-    from clu import metric_writers  # Imports TensorFlow, some 10 s.
-  except ImportError as e:
-    if tensorboard == 'auto':
-      return None
-    raise ValueError(
-      f'TensorBoard logs need clu, tensorflow and tensorboard ({e}); install '
-      'them or set --config.log.tensorboard=False'
-    ) from e
-  return metric_writers.SummaryWriter(str(directory))

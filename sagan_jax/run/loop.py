@@ -24,7 +24,7 @@ from sagan_jax.cluster import sharding
 from sagan_jax.data import prefetch
 from sagan_jax.gan import build
 from sagan_jax.run import events as events_lib
-from sagan_jax.run import log, rows, scoreboard, stop, summary
+from sagan_jax.run import log, scoreboard, step_log, stop, summary
 
 
 class Trainer:
@@ -56,8 +56,10 @@ class Trainer:
         run.workdir, start, tensorboard=c.log.tensorboard
       )
     self.clock = log.Clock()
-    self.rows = rows.Rows(run, self._writer, self.progress, self.clock)
-    self.checkpoint = events_lib.Checkpoint(run, self.rows.advice)
+    self.step_log = step_log.StepLog(
+      run, self._writer, self.progress, self.clock
+    )
+    self.checkpoint = events_lib.Checkpoint(run, self.step_log.advice)
     self.events = [self.checkpoint, events_lib.Grids(run, self._writer)]
     if self._scoreboard:
       self.events.append(
@@ -120,17 +122,17 @@ class Trainer:
   def _loop(self, step_fn, state, batches):
     self.clock.restart()
     start, num_steps = int(state.step), self.run.config.num_steps
-    self.rows.begin(start)
+    self.step_log.begin(start)
     for step in range(start + 1, num_steps + 1):
       batch = self._next(batches, state)
       state, metrics = step_fn(state, batch)
-      self.rows.add(step, metrics)
+      self.step_log.add(step, metrics)
       self.progress.step()
       due = self._due(step)
       stopping = stop.requested() and step < num_steps
       if due or stopping:
         jax.block_until_ready(state)
-        self.rows.flush()
+        self.step_log.flush()
       if stopping:
         self._stop(state)
       for event in due:
@@ -143,7 +145,7 @@ class Trainer:
     try:
       return next(batches)
     except errors.UserError:
-      self.rows.flush()
+      self.step_log.flush()
       if int(state.step):
         self.checkpoint.finish(state)
         self.progress.say(f'step {int(state.step)} is saved')

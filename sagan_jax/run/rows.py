@@ -1,98 +1,182 @@
-"""The rows of a run's log: metrics of steps, looked at one step late."""
+"""`metrics.jsonl`: a JSON object per logged step, on a disk or in a bucket."""
 
-import collections
+import io
+import json
+import math
+import os
+import re
 import time
+from collections.abc import Callable, Iterable, Iterator
 
-import jax
-import numpy as np
+from etils import epath
 
-from sagan_jax import errors
+from sagan_jax import errors, files
 
-SECTIONS = ('data', 'eval', 'sample', 'checkpoint')
+# A bucket takes whole objects only: a row is at risk for so long, unless
+# `flush` is called, as it is with each checkpoint.
+_REMOTE_SECS = 30.0
+
+# A whole row, found without parsing: a long run has a million.
+_ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 
 
-class Rows:
-  """Holds the metrics of steps in flight, and writes those that are due.
+class LocalRows:
+  """Appends rows to a file.
 
   Args:
-    run: a `run.Run`.
-    writer: a `log.Writer`, or None on processes that write nothing.
-    progress: a `log.Progress`.
-    clock: a `log.Clock`.
+    path: of the file; made if need be.
+    start_step: rows beyond it, left by a run that died, are dropped; None keeps
+      all.
+    say: told of a last row that was cut short, which is dropped.
+
+  Raises:
+    UserError: if a row is damaged, naming its line, or the file cannot be read
+      or written.
   """
 
-  def __init__(self, run, writer, progress, clock):
-    self._run = run
-    self._writer = writer
-    self._progress = progress
-    self._clock = clock
-    self._pending = collections.deque()  # (step, metrics) not yet looked at
-    self._interval = None
+  def __init__(
+    self,
+    path: epath.Path,
+    start_step: int | None,
+    say: Callable[[str], None],
+  ):
+    self._path = path
+    if path.exists() and not (start_step is None and _is_whole(path)):
+      _drop_after(path, start_step, say)
+    with files.writing(path):
+      # Unbuffered: a row that a full disk refuses must not come again, as
+      # another error, when the file is closed.
+      self._file = open(path, 'ab', buffering=0)
 
-  def begin(self, step):
-    """Starts to measure speed, after a step."""
-    self._interval = (time.perf_counter(), 0.0, step)
+  def append(self, row: bytes) -> None:
+    """Writes a row; raises UserError if the disk refuses it."""
+    with files.writing(self._path):
+      while row:
+        row = row[self._file.write(row) :]
 
-  def add(self, step, metrics):
-    """Takes the metrics of a step that was just launched.
+  def flush(self) -> None:
+    """Returns when all rows are on the disk."""
+    with files.writing(self._path):
+      os.fsync(self._file.fileno())
 
-    Waits for the step before it: two in flight keep a device busy, more would
-    only hold memory. The row of that one is written if it is due.
-    """
-    if self._pending:
-      before, values = self._pending[-1]
-      jax.block_until_ready(values)
-      if before % self._run.config.log.every_steps == 0:
-        self.flush()
-    self._pending.append((step, metrics))
+  def close(self) -> None:
+    """Closes the file."""
+    self._file.close()
 
-  def flush(self):
-    """Looks at all metrics there are; writes a row if one is due for the last.
 
-    Raises:
-      UserError: if a loss is not finite, or a save in the background failed.
-    """
-    pending = jax.device_get(list(self._pending))
-    self._pending.clear()
-    for step, metrics in pending:
-      for name in ('d_loss', 'g_loss'):
-        if not np.isfinite(metrics[name]):
-          raise errors.UserError(
-            f'{name} is {metrics[name]} at step {step}; {self.advice()}'
-          )
-    self._run.checkpointer.check()
-    if pending and pending[-1][0] % self._run.config.log.every_steps == 0:
-      self._write(*pending[-1])
+class RemoteRows:
+  """Rows of an object in a bucket, which is written anew every 30 seconds.
 
-  def advice(self):
-    """What to do about numbers that are not finite."""
-    good = max(self._run.checkpointer.steps(), default=None)
-    where = 'no state is saved yet'
-    if good is not None:
-      where = f'the last good checkpoint is of step {good}'
-    advice = f'{where}. Lower --config.optim.*.learning_rate'
-    if self._run.config.dtype != 'float32':
-      advice += ', or set --config.dtype=float32'
-    return advice
+  Args and errors are those of `LocalRows`.
+  """
 
-  def _write(self, step, metrics):
-    scalars = {f'train/{k}': float(v) for k, v in metrics.items()}
-    scalars |= self._rates(step)
-    shares = self._clock.shares(SECTIONS)
-    scalars |= {f'perf/{k}_share': v for k, v in shares.items()}
-    if self._writer:
-      self._writer.write(step, scalars)
-    self._progress.report(step, scalars, shares)
+  def __init__(
+    self,
+    path: epath.Path,
+    start_step: int | None,
+    say: Callable[[str], None],
+  ):
+    self._path = path
+    self._rows: list[bytes] = []
+    if path.exists():
+      with _reading(path):
+        content = io.BytesIO(path.read_bytes())
+      scanned = _scan(content, path, start_step, say)
+      self._rows += [row for row, keep in scanned if keep]
+    self._changed = True
+    self.flush()
 
-  def _rates(self, step):
-    """Speed since the last row: images of the batch, and time left."""
-    now, other = time.perf_counter(), self._clock.other_secs()
-    since, other_then, step_then = self._interval
-    self._interval = (now, other, step)
-    steps = step - step_then
-    secs = (now - since) - (other - other_then)  # Of stepping alone.
-    left = self._run.config.num_steps - step
-    return {
-      'perf/images_per_sec': steps * self._run.config.batch_size / secs,
-      'perf/eta_secs': (now - since) / steps * left,
-    }
+  def append(self, row: bytes) -> None:
+    """Adds a row; raises UserError if the bucket refuses it."""
+    self._rows.append(row)
+    self._changed = True
+    if time.monotonic() - self._written > _REMOTE_SECS:
+      self.flush()
+
+  def flush(self) -> None:
+    """Returns when all rows are in the bucket."""
+    if self._changed:
+      files.write(self._path, b''.join(self._rows))
+    self._changed, self._written = False, time.monotonic()
+
+  def close(self) -> None:
+    """Writes what is left; raises UserError if the bucket refuses it."""
+    self.flush()
+
+
+class _reading:  # noqa: N801 - reads as a verb where it is used.
+  def __init__(self, path):
+    self._path = path
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    if isinstance(error, OSError):
+      raise errors.UserError(
+        f'cannot read {self._path}: {error.strerror or error}'
+      ) from error
+
+
+def _is_whole(path):
+  """Whether a file ends with a row; its trainer may be at work on it."""
+  with _reading(path), open(path, 'rb') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    return file.read() in (b'', b'\n')
+
+
+def _drop_after(path, start_step, say):
+  """Cuts a file after the last row to keep, and rows to drop out of it."""
+  position = kept = end = 0  # Bytes: read, to keep, kept without a gap.
+  with _reading(path), open(path, 'rb') as file:
+    for row, keep in _scan(file, path, start_step, say):
+      position += len(row)
+      if keep:
+        kept += len(row)
+      if kept == position:
+        end = kept
+    size = file.tell()
+  if kept == size:
+    return
+  with files.writing(path):
+    if kept == end:
+      os.truncate(path, end)
+      return
+    with open(path, 'rb') as file, files.replacing(path) as target:
+      for row, keep in _scan(file, path, start_step, lambda _: None):
+        if keep:
+          target.write(row)
+
+
+def _scan(
+  lines: Iterable[bytes],
+  path: epath.Path,
+  start_step: int | None,
+  say: Callable[[str], None],
+) -> Iterator[tuple[bytes, bool]]:
+  """Yields rows, and whether each is of a step up to `start_step`."""
+  limit = math.inf if start_step is None else start_step
+  for number, line in enumerate(lines, 1):
+    if not line.endswith(b'\n'):  # Of a process that was killed.
+      say(f'{path}: the last row was cut short and is dropped')
+      return
+    step = _step(line)
+    if step is None:
+      raise errors.UserError(
+        f'{path}:{number} is damaged: it is no row of a log; mend or delete '
+        'the line'
+      )
+    yield line, step <= limit
+
+
+def _step(line: bytes) -> int | None:
+  """The step of a row, or None if it is damaged."""
+  row = _ROW.fullmatch(line)
+  if row:
+    return int(row[1])
+  try:
+    step = json.loads(line)['step']
+  except (ValueError, KeyError, TypeError):
+    return None
+  return step if isinstance(step, int) else None

@@ -169,6 +169,11 @@ class Run:
     """
     checkpointer = self.checkpointer
     if step == 'best':
+      if not (self.workdir / directory.BEST).exists():
+        raise errors.UserError(
+          f'{self.workdir / directory.BEST} holds no checkpoint: no evaluation '
+          'has chosen one yet; set --step to a number, or to all'
+        )
       checkpointer = self.best_checkpointer(writes=False)
       step = None
     steps = checkpointer.steps()
@@ -189,7 +194,7 @@ class Run:
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""
     return checkpoint.Checkpointer(
-      self.workdir / 'best', keep_last=1, writes=writes
+      self.workdir / directory.BEST, keep_last=1, writes=writes
     )
 
   def sample(self, labels, *, seed=0, step=None, weights='ema'):

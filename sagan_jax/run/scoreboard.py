@@ -1,226 +1,221 @@
-"""Evaluations and what becomes of them: records, the best state, the report."""
+"""What becomes of evaluations: records, the best state, the report."""
 
+import functools
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from sagan_jax import data
-from sagan_jax.cluster import sharding
-from sagan_jax.config import schema as config_lib
+from etils import epath
+
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.metrics import scores
-from sagan_jax.run import checkpoint, log
+from sagan_jax.run import stop
 
 
-class Evaluations:
+class Best(NamedTuple):
+  """Why a state is the best."""
+
+  metric: str
+  value: float
+  step: int
+
+
+class Scoreboard:
   """The evaluations of one run: records, the best checkpoint, the report.
 
-  A failure is recorded and told, and training goes on.
-
   Args:
-    run: an `experiment.Experiment`.
+    run: a `Run`.
     start_step: of the training this is part of; records beyond it, left by a
       run that died, are dropped. None keeps all, and saves no state.
     say: called with lines of progress.
+    counter: a factory of counters of images, like `stop.counter`. What its
+      counters raise ends an evaluation between two batches; nothing of it is
+      recorded, unless it is an `Exception`.
+
+  Raises:
+    UserError: if the records that are there are damaged, or cannot be written.
   """
 
-  def __init__(self, run, start_step, say=print):
+  def __init__(
+    self,
+    run,
+    start_step: int | None,
+    say: Callable[[str], None] = print,
+    counter: Callable[..., Callable[[int], None]] = stop.counter,
+  ):
     self._run = run
     self._say = say
-    self._path = run.workdir / 'evaluations.jsonl'
-    self._evaluator = None
-    self._best = checkpoint.Checkpointer(
-      run.workdir / 'best', keep_last=1, writes=start_step is not None
-    )
-    self._records = protocol.read(self._path)
+    self._counter = counter
+    self._path = epath.Path(run.workdir) / 'evaluations.jsonl'
+    self._records = protocol.read(self._path, say)
+    self._best = None
     if start_step is not None:
-      self._records = [
-        r for r in self._records if r['card']['step'] <= start_step
-      ]
+      self._best = run.best_checkpointer(writes=True)
       self._best.delete_after(start_step)
+      self._records = [
+        r for r in self._records if r['protocol']['step'] <= start_step
+      ]
       if run.is_main:
         protocol.write(self._path, self._records)
 
-  def has(self, step):
-    """Whether there is a record, of scores or of a failure, of a step."""
-    return any(record['card']['step'] == step for record in self._records)
+  @functools.cached_property
+  def _evaluator(self) -> Any:
+    run = self._run
+    return evaluator_lib.Evaluator(
+      run.config, run.mesh, run.source, self._say, self._counter
+    )
 
-  def of_state(self, state):
-    """Evaluates a state; keeps it if it is the best so far.
+  def check(self) -> None:
+    """Refuses an evaluation that cannot work, before anything is compiled.
+
+    Raises:
+      UserError: if the extractor's weights are missing or damaged, it gives none
+        of the metrics, images are too few for one, or there is no such metric
+        as is to choose the best.
+    """
+    self._evaluator.check(best=self._best is not None)
+
+  def has(self, step: int) -> bool:
+    """Whether there is a record, of scores or of a failure, of a step."""
+    return any(r['protocol']['step'] == step for r in self._records)
+
+  def best(self) -> 'Best | None':
+    """The score of the state that is kept as the best; None if none is."""
+    name = self._evaluator.main_metric()
+    held = self._best.steps() if self._best else []
+    for record in self._records:
+      if record['protocol']['step'] in held and name in record.get(
+        'scores', ()
+      ):
+        return Best(name, record['scores'][name], record['protocol']['step'])
+    return None
+
+  def text(self) -> str:
+    """All scores, as Markdown."""
+    return tables.text([r for r in self._records if 'scores' in r])
+
+  def of_state(self, state) -> dict[str, float]:
+    """Evaluates a state of a training, which outlives a failure of scoring.
 
     Args:
-      state: a `GanState`.
+      state: a `GanState`; it is kept if it is the best so far.
 
     Returns:
-      {'eval/...': value} for the log; {} if the evaluation failed.
-    """
-    step = int(state.step)
-    try:
-      return self.score(state, keep_best=True)
-    except Exception as e:  # noqa: BLE001 - training must outlive its scores.
-      self._say(f'step {step}: the evaluation failed: {type(e).__name__}: {e}')
-      self._record(
-        [{'card': {'step': step}, 'error': f'{type(e).__name__}: {e}'}]
-      )
-      return {}
+      {'eval/...': value} for the log; {} if the evaluation failed, which is
+      recorded and logged.
 
-  def score(self, state, keep_best=False):
-    """Evaluates a state, as `of_state`, and lets errors through.
+    Raises:
+      UserError: if the record cannot be written.
+      RuntimeError: if the best state cannot be saved.
+    """
+    step, began = int(state.step), time.perf_counter()
+    try:
+      self.check()
+      records = self._evaluator.of_state(self._run.sampler, state)
+    except Exception as e:  # noqa: BLE001 - training must outlive its scores.
+      error = f'{type(e).__name__}: {e}'
+      self._say(f'step {step}: the evaluation failed: {error}')
+      self._record([{'protocol': {'step': step}, 'error': error}])
+      return {}
+    if self._best:
+      self._keep_if_best(self._best, state, records[0])
+    return self._add(step, records, began)
+
+  def score(self, state) -> dict[str, float]:
+    """Evaluates a state, and lets errors through; no state is kept.
 
     Args:
       state: a `GanState`.
-      keep_best: whether to keep it if it is the best so far.
 
     Returns:
       {'eval/...': value} for the log.
 
     Raises:
-      ValueError: as `evaluator_lib.Evaluator`, or if there is no such metric as is
-        to choose the best.
-      FileNotFoundError: as `evaluator_lib.Evaluator`.
+      UserError: as `check`, if an image is not finite, or if the record cannot
+        be written.
     """
-    step = int(state.step)
     began = time.perf_counter()
-    if self._evaluator is None:
-      run = self._run
-      self._evaluator = evaluator_lib.Evaluator(
-        run.config, run.mesh, run.source, self._say
-      )
+    self.check()
     records = self._evaluator.of_state(self._run.sampler, state)
-    if keep_best:
-      self._keep_if_best(state, records[0])
+    return self._add(int(state.step), records, began)
+
+  def close(self) -> None:
+    """Gives up the best checkpoint's background thread."""
+    if self._best:
+      self._best.close()
+
+  def _add(self, step, records, began):
+    """Records scores; returns those for the log."""
     self._record(records)
     scalars = {}
     for record in records:
-      card = record['card']
-      variant = f'{card["weights"]}_{card["bn_statistics"]}'
-      if card['truncation'] is not None:
-        variant += f'_{card["truncation"]:g}'
+      made_by = record['protocol']
+      variant = f'{made_by["weights"]}_{made_by["bn_statistics"]}'
+      if made_by['truncation'] is not None:
+        variant += f'_{made_by["truncation"]:g}'
       for name, value in record['scores'].items():
         scalars[f'eval/{name}/{variant}'] = value
       shown = ', '.join(f'{k} {v:.4g}' for k, v in record['scores'].items())
       self._say(
-        f'step {step}: {shown} ({variant}, {card["num_fake"]} fakes against '
-        f'{card["num_real"]} real images, {card["extractor"]})'
+        f'step {step}: {shown} ({variant}, {made_by["num_fake"]} fakes against '
+        f'{made_by["num_real"]} real images, {made_by["extractor"]})'
       )
     scalars['perf/eval_secs'] = time.perf_counter() - began
     return scalars
 
   def _record(self, records):
-    """Adds records, in place of those with the same card and of failures."""
-    cards = [r['card'] for r in records]
-    steps = [card['step'] for card in cards]
+    """Adds records, in place of those of the same protocol and of failures."""
+    protocols = [r['protocol'] for r in records]
+    steps = [made_by['step'] for made_by in protocols]
     self._records = [
       r
       for r in self._records
-      if r['card'] not in cards
-      and not ('error' in r and r['card']['step'] in steps)
+      if r['protocol'] not in protocols
+      and not ('error' in r and r['protocol']['step'] in steps)
     ]
     self._records += records
     if self._run.is_main:
       protocol.write(self._path, self._records)
-      scored = [r for r in self._records if 'scores' in r]
-      if scored:
-        tables.write(self._run.workdir / 'scores', scored)
+      self._report()
 
-  def _keep_if_best(self, state, record):
+  def _report(self):
+    """Makes the tables and plots, from all records each time."""
+    scored = [r for r in self._records if 'scores' in r]
+    if not scored:
+      return
+    directory = epath.Path(self._run.workdir) / 'scores'
+    try:
+      tables.write(directory, scored)
+    except Exception as e:  # noqa: BLE001 - a plot must not end a training.
+      self._say(
+        f'the report in {directory} could not be made ({type(e).__name__}: '
+        f'{e}); the scores are in {self._path}'
+      )
+
+  def _keep_if_best(self, best, state, record):
     """Saves the state under `best` if it beats the one that is there."""
     name = self._evaluator.main_metric()
-    if name not in record['scores']:
-      raise ValueError(
-        f'there is no metric {name!r} among {list(record["scores"])}; set '
-        '--config.eval.best_metric'
-      )
     value = record['scores'][name]
     # Not all earlier ones: a resumed run has dropped a best that came later,
     # and what that had replaced is gone.
-    held = self._best.steps()
+    held = best.steps()
     earlier = [
       r['scores'][name]
       for r in self._records
-      if r['card']['step'] in held
+      if r['protocol']['step'] in held
       and name in r.get('scores', ())
-      and _same_variant(r, record)
+      and _same_variant(r['protocol'], record['protocol'])
     ]
-    if record['card']['step'] not in held and all(
+    if record['protocol']['step'] not in held and all(
       scores.is_better(name, value, than) for than in earlier
     ):
-      self._best.save(state)
-      self._best.wait()
+      best.save(state)
+      best.wait()
 
 
 def _same_variant(a, b):
-  try:
-    protocol.check_same(a['card'], b['card'])
-  except ValueError:
-    return False
-  return all(
-    a['card'][k] == b['card'][k]
-    for k in ('weights', 'bn_statistics', 'truncation')
+  same = protocol.is_same(a, b)
+  return same and all(
+    a[k] == b[k] for k in ('weights', 'bn_statistics', 'truncation')
   )
-
-
-def evaluate_checkpoints(run, step=None, say=print):
-  """Evaluates one checkpoint of a run, or all of them.
-
-  Args:
-    run: an `experiment.Experiment`.
-    step: of the checkpoint; None for all.
-    say: called with lines of progress.
-
-  Raises:
-    ValueError: if there is no such checkpoint, or as `Evaluations.score`.
-    FileNotFoundError: if the extractor's weights are not to be had.
-  """
-  steps = run.checkpointer.steps() if step is None else [step]
-  if not steps:
-    raise ValueError(f'{run.workdir} has no checkpoints; train first')
-  evaluations = Evaluations(run, None, say)
-  writer = None
-  if run.is_main:
-    writer = log.Writer(
-      run.workdir, None, tensorboard=run.config.log.tensorboard
-    )
-  try:
-    for each in steps:
-      scalars = evaluations.score(run.restore(each))
-      if writer:
-        writer.write(each, scalars)
-  finally:
-    if writer:
-      writer.close()
-  if run.is_main:
-    say((run.workdir / 'scores' / 'scores.md').read_text())
-
-
-def evaluate_sources(config, real, fake, say=print):
-  """Scores one set of images against another; no model is needed.
-
-  Args:
-    config: a `Config`, ConfigDict or dict; its image size and section `eval`
-      count.
-    real: name of a data source.
-    fake: name of a data source.
-    say: called with lines of progress and with the table.
-
-  Returns:
-    The record.
-
-  Raises:
-    ValueError: if a source cannot be opened or has no images.
-  """
-  if config is None or not real or not fake:
-    raise ValueError(
-      'two sets of images need --config (its eval section is the protocol), '
-      '--real and --fake'
-    )
-  c = config_lib.read(config)
-  sources = [
-    data.make_source(name, image_size=c.image_size, split=c.dataset.split)
-    for name in (real, fake)
-  ]
-  evaluator = evaluator_lib.Evaluator(
-    c, sharding.make_mesh(c.num_devices), sources[0], say
-  )
-  records = evaluator.of_source(sources[1])
-  say(tables.table(records))
-  return records[0]

@@ -12,6 +12,8 @@ import os
 import signal
 import threading
 
+from sagan_jax import progress
+
 # Of a process that was asked to stop and goes on where it was when the same
 # command is run again (EX_TEMPFAIL of sysexits.h).
 EXIT_CODE = 75
@@ -61,6 +63,26 @@ def check():
   """Raises `Stopped` if a stop was asked for."""
   if requested():
     raise Stopped('stopped')
+
+
+def counter(what, total, say):
+  """Like `progress.counter`, but what it counts ends when a stop is asked for.
+
+  Args:
+    what: is counted.
+    total: where it ends.
+    say: called with lines where there is no terminal.
+
+  Returns:
+    A function to call with the count so far; it raises `Stopped`.
+  """
+  count = progress.counter(what, total, say)
+
+  def check_and_count(done):
+    check()
+    count(done)
+
+  return check_and_count
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ def test_a_name_that_is_registered_later_is_accepted():
     (Share, 'a finite number > 0 and <= 1'),
     (Switch, "True or False or 'auto'"),
     (Color, "one of 'red', 'green'"),
-    (str | None, 'a text or None'),
+    (str | None, 'a string or None'),
     (Colors, "a non-empty tuple, each one of 'red', 'green'"),
     (tuple[int, ...], 'a tuple, each an integer'),
   ],

@@ -110,7 +110,6 @@ def test_zero_is_taken_where_it_means_something():
     ('spectral_gradient', 'ful', "did you mean 'full'"),
     ('attention_formula', 'papr', "did you mean 'paper'"),
     ('initializer', 'glorot', "did you mean 'glorot_uniform'"),
-    ('image_size', 48, '48 must be one of 32, 64, 128, 256'),
     ('seed', 2**31, 'must be an integer from 0 to 2147483647'),
     ('ema.decay', 1.0, '1.0 must be a finite number >= 0 and < 1'),
     ('log.tensorboard', 'on', "'on' must be True or False or 'auto'"),

@@ -12,7 +12,7 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.data import array, checksums, indexed, remote
-from tests import gcs
+from tests.support import gcs
 
 NUM_EXAMPLES = 23
 

@@ -13,7 +13,7 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.data import array_writer, checksums
-from tests import gcs
+from tests.support import gcs
 
 COUNT = 1000  # Four batches.
 
@@ -72,7 +72,7 @@ def test_goes_on_after_kill_9(tmp_path, whole, record_secs, capsys):
 import os, signal
 from sagan_jax import data, errors
 from sagan_jax.data import array_writer, checksums
-from tests import gcs
+from tests.support import gcs
 array_writer._RECORD_SECS = {record_secs}
 source = data.make_source('shapes', image_size=8, num_examples={COUNT})
 examples = source.examples

@@ -7,7 +7,7 @@ import pytest
 
 from sagan_jax import data, errors
 from sagan_jax.data import cifar10_binary
-from tests import gcs
+from tests.support import gcs
 
 RECORD = cifar10_binary.RECORD_BYTES
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sagan_jax import data, errors
 from sagan_jax.data import folder, prefetch
-from tests import gcs
+from tests.support import gcs
 
 
 def save(path, colour=(200, 100, 50), size=(12, 12)):

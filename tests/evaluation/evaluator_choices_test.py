@@ -1,8 +1,9 @@
-"""The choices of `config.eval`: extractors, and values that are refused."""
+"""The extractor that a config asks for."""
 
 import pytest
 
-from sagan_jax.evaluation import evaluator as evaluator_lib
+from sagan_jax import errors
+from sagan_jax.evaluation import extractors
 from sagan_jax.inception import weights
 from tests.support import tiny
 
@@ -13,13 +14,15 @@ def _config(cache_dir, **changes):
 
 def test_auto_takes_inception_where_its_file_is(tmp_path):
   c = _config(tmp_path, eval__extractor='auto')
-  assert evaluator_lib.make_extractor(c).name == 'random-conv-seed-0'
+  assert extractors.make_extractor(c).name == 'random-conv-seed-0'
   (tmp_path / weights.PARTIAL_FILE.filename).write_bytes(b'cut')
-  with pytest.raises(ValueError, match='is truncated: 3 of 39,603,038 bytes'):
-    evaluator_lib.make_extractor(c)
+  with pytest.raises(
+    errors.UserError, match='is truncated: 3 of 39,603,038 bytes'
+  ):
+    extractors.make_extractor(c)
   # Not where it is not wanted.
   c = _config(tmp_path, eval__extractor='random')
-  assert evaluator_lib.make_extractor(c).name == 'random-conv-seed-0'
+  assert extractors.make_extractor(c).name == 'random-conv-seed-0'
 
 
 def test_the_real_inception_is_found(shared_data, tmp_path):
@@ -30,7 +33,7 @@ def test_the_real_inception_is_found(shared_data, tmp_path):
     eval__inception_path=str(path),
     eval__dtype='bfloat16',
   )
-  found = evaluator_lib.make_extractor(c)
+  found = extractors.make_extractor(c)
   assert found.name == 'inception-2015-12-05-to-mixed_8'
   assert found.dtype == 'bfloat16'
   assert found.digest == weights.PARTIAL_FILE.sha256
@@ -42,8 +45,8 @@ def test_no_inception_and_no_network_is_told(tmp_path, monkeypatch):
     raise OSError('no route to host')
 
   monkeypatch.setattr('urllib.request.urlopen', fail)
-  with pytest.raises(FileNotFoundError) as e:
-    evaluator_lib.make_extractor(_config(tmp_path, eval__extractor='inception'))
+  with pytest.raises(errors.UserError) as e:
+    extractors.make_extractor(_config(tmp_path, eval__extractor='inception'))
   text = str(e.value)
   assert 'no route to host' in text
   assert weights.TORCH_FILE.url in text
@@ -59,7 +62,8 @@ def test_a_wrong_weights_file_is_refused(tmp_path, name):
   elif name == 'empty':
     path.touch()
   c = _config(tmp_path, eval__inception_path=str(path), eval__extractor='auto')
-  error = FileNotFoundError if name == 'none.pth' else ValueError
-  with pytest.raises(error, match='--config.eval.inception_path') as e:
-    evaluator_lib.make_extractor(c)
+  with pytest.raises(
+    errors.UserError, match='--config.eval.inception_path'
+  ) as e:
+    extractors.make_extractor(c)
   assert str(path) in str(e.value)

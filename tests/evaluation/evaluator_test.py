@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from sagan_jax import data
+from sagan_jax import data, errors
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import extractors, protocol
 from sagan_jax.metrics import scores
 from sagan_jax.run.run import Run
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 NUM_FAKES, NUM_REALS = 40, 60
 CHANGES = {
@@ -34,7 +34,7 @@ def run(tmp_path_factory, cache):
   """A run and a state whose average differs from its parameters."""
   workdir = tmp_path_factory.mktemp('run')
   c = tiny.config(eval__cache_dir=str(cache), **CHANGES)
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     opened = Run.for_training(workdir, c)
     state = opened.restore()
     scaled = jax.tree.map(lambda x: x * 1.5 + 0.1, state.generator.params)
@@ -50,7 +50,11 @@ def _config(cache, **changes):
 def _evaluator(run, cache, say=lambda _: None, extractor=None, **changes):
   opened, _ = run
   return evaluator_lib.Evaluator(
-    _config(cache, **changes), opened.mesh, opened.source, say, extractor
+    _config(cache, **changes),
+    opened.mesh,
+    opened.source,
+    say,
+    extractor=extractor,
   )
 
 
@@ -73,7 +77,7 @@ def test_the_grid_has_a_record_for_every_cell(run, cache):
     eval__truncations=(0.5,),
   )
   cells = [
-    tuple(r['card'][k] for k in ('weights', 'bn_statistics', 'truncation'))
+    tuple(r['protocol'][k] for k in ('weights', 'bn_statistics', 'truncation'))
     for r in records
   ]
   assert cells == [
@@ -86,7 +90,7 @@ def test_the_grid_has_a_record_for_every_cell(run, cache):
   # Each is another generator.
   assert len({round(v, 6) for v in values}) == len(values)
   for record in records[1:]:
-    protocol.check_same(records[0]['card'], record['card'])
+    protocol.check_same(records[0]['protocol'], record['protocol'])
   # And may be written and read.
   assert json.loads(json.dumps(records)) == records
 
@@ -111,14 +115,14 @@ def test_averaged_weights_have_the_moments_that_were_averaged(run, cache):
   assert before[1] != after[1]
 
 
-def test_a_card_says_all_that_moves_the_number(run, cache):
+def test_a_protocol_says_all_that_moves_the_number(run, cache):
   (record,) = _evaluate(run, cache)
   opened, _ = run
-  card = record['card']
-  versions = card.pop('versions')
+  made_by = record['protocol']
+  versions = made_by.pop('versions')
   assert set(versions) == {'sagan_jax', 'jax', 'flax', 'numpy', 'python'}
   assert versions['jax'] == jax.__version__
-  assert card == {
+  assert made_by == {
     'extractor': 'random-conv-seed-0',
     'extractor_digest': extractors.random_conv_extractor().digest,
     'extractor_dtype': 'float32',
@@ -234,7 +238,7 @@ def test_any_function_can_be_the_extractor(run, cache):
   evaluator = _evaluator(run, cache, extractor=extractor)
   (record,) = evaluator.of_state(opened.sampler, state)
   assert list(record['scores']) == ['fid_colour']
-  assert record['card']['extractor'] == 'colour'
+  assert record['protocol']['extractor'] == 'colour'
   assert evaluator.main_metric() == 'fid_colour'
 
 
@@ -280,33 +284,84 @@ def test_features_that_are_not_finite_are_refused(run, cache):
 
 def test_metrics_that_an_extractor_cannot_give_are_left_out(run, cache):
   changes = {'eval__metrics': ('is', 'fid', 'sfid')}
-  assert _evaluator(run, cache, **changes).metrics == ('fid',)
+  said = []
+  assert _evaluator(run, cache, said.append, **changes).metrics == ('fid',)
+  assert said == [
+    'extractor random-conv-seed-0 does not give is, sfid: left out'
+  ]
   match = r"gives none of the metrics \('is',\); set --config.eval.metrics"
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     _evaluator(run, cache, eval__metrics=('is',))
 
 
 def test_more_real_images_than_there_are_are_refused(run, cache):
   match = '61 real images were asked for, shapes has 60'
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     _evaluate(run, cache, eval__num_reals=61)
+  with pytest.raises(errors.UserError, match=match):
+    _evaluator(run, cache, eval__num_reals=61).check()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'text'),
+  [
+    ({'num_fakes': 1}, 'fid needs at least 2'),
+    ({'num_fakes': 5, 'metrics': ('prdc',)}, 'prdc needs at least 6'),
+    (
+      {'num_fakes': 19, 'metrics': ('intra_fid',)},
+      'intra_fid needs at least 20',
+    ),
+    ({'num_reals': 1}, '1 real images were asked for'),
+  ],
+)
+def test_too_few_images_are_refused_beforehand(run, cache, changes, text):
+  changes = {f'eval__{key}': value for key, value in changes.items()}
+  with pytest.raises(errors.UserError, match=text):
+    _evaluator(run, cache, **changes).check()
+
+
+def test_classes_as_in_the_data_may_be_empty(run, cache):
+  _evaluator(
+    run,
+    cache,
+    eval__num_fakes=19,
+    eval__labels='data',
+    eval__metrics=('intra_fid',),
+  ).check()
+
+
+def test_the_best_is_chosen_by_a_score_that_there_is(run, cache):
+  evaluator = _evaluator(run, cache, eval__best_metric='fid')
+  evaluator.check()  # It need not be, where nothing is chosen.
+  match = r"no metric 'fid' among \['fid_random'\]; set --config.eval.best_met"
+  with pytest.raises(errors.UserError, match=match):
+    evaluator.check(best=True)
+  _evaluator(run, cache).check(best=True)
+
+
+def test_a_set_of_too_few_images_is_refused(run, cache):
+  few = data.make_source('shapes', image_size=32, num_examples=5)
+  evaluator = _evaluator(run, cache, eval__metrics=('fid', 'prdc'))
+  with pytest.raises(errors.UserError, match='prdc needs at least 6'):
+    evaluator.check(few)
+  evaluator.check(run[0].source)
 
 
 def test_images_are_scored_without_a_model(run, cache):
   evaluator = _evaluator(run, cache)
   (same,) = evaluator.of_source(run[0].source)
-  assert same['card']['num_fake'] == NUM_FAKES
-  assert same['card']['fake_fingerprint'] == run[0].source.fingerprint
-  assert 'weights' not in same['card'] and 'labels' not in same['card']
+  assert same['protocol']['num_fake'] == NUM_FAKES
+  assert same['protocol']['fake_fingerprint'] == run[0].source.fingerprint
+  assert 'weights' not in same['protocol'] and 'labels' not in same['protocol']
   (fewer,) = evaluator.of_source(
     data.make_source('shapes', image_size=32, split='test', num_examples=20)
   )
-  assert fewer['card']['num_fake'] == 20
+  assert fewer['protocol']['num_fake'] == 20
   assert fewer['scores']['fid_random'] > same['scores']['fid_random'] > 0
   # A score of a model and one of a folder are two protocols.
   (record,) = _evaluate(run, cache)
   with pytest.raises(ValueError, match='fake_data: .* cannot|seed: 0 and'):
-    protocol.check_same(record['card'], same['card'])
+    protocol.check_same(record['protocol'], same['protocol'])
 
 
 def test_work_is_shared_in_whole_batches(run, cache, monkeypatch):

@@ -13,8 +13,8 @@ RANDOM_DIGEST = (
   'eda8c3d17b9c1b64777c2cb888abe101dd45753a35b5ac10ba48e85a12677c2f'
 )
 
-FULL = weights.WeightsCard('inception-2015-12-05', 'a' * 64, partial=False)
-PARTIAL = weights.WeightsCard('inception-2015-12-05-to-mixed_8', 'b' * 64, True)
+FULL = weights.Identity('inception-2015-12-05', 'a' * 64, partial=False)
+PARTIAL = weights.Identity('inception-2015-12-05-to-mixed_8', 'b' * 64, True)
 
 
 def _zeros(taps):

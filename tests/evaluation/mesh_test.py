@@ -11,19 +11,19 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import commands, evaluation_mesh, tiny
+from tests.support import commands, compilation, evaluation_mesh
 
 
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
   """The scores of 2,000 images on one device."""
-  with tiny.cheap_compilation():
+  with compilation.cheap_compilation():
     return evaluation_mesh.record(tmp_path_factory.mktemp('alone'), 1)
 
 
 def _assert_same_scores(found, expected):
-  assert found['card'] == expected['card']
-  assert found['card']['num_real'] == found['card']['num_fake'] == 2000
+  assert found['protocol'] == expected['protocol']
+  assert found['protocol']['num_real'] == found['protocol']['num_fake'] == 2000
   assert set(found['scores']) == set(expected['scores'])
   for name, value in expected['scores'].items():
     assert value > 0.1
@@ -32,7 +32,7 @@ def _assert_same_scores(found, expected):
 
 @pytest.mark.parametrize('num_devices', [3, 8])
 def test_scores_do_not_depend_on_the_mesh(tmp_path, alone, num_devices):
-  with tiny.cheap_compilation():
+  with compilation.cheap_compilation():
     found = evaluation_mesh.record(tmp_path, num_devices)
   _assert_same_scores(found, alone)
 

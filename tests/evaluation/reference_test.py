@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 
+from sagan_jax import errors
 from sagan_jax.cluster import sharding
 from sagan_jax.data import shapes
 from sagan_jax.evaluation import extractors, features, reference
+from tests import gcs
 
 EXTRACTOR = extractors.random_conv_extractor()
 
@@ -69,20 +72,20 @@ def test_a_second_evaluation_reads_no_images(extraction, tmp_path):
   assert _make(moved, extraction, tmp_path)[1]
 
 
-def test_a_card_lies_beside_the_arrays(extraction, tmp_path):
+def test_a_description_lies_beside_the_arrays(extraction, tmp_path):
   _make(_source(), extraction, tmp_path / 'new', num_images=40)
-  (arrays,), (card,) = (
+  (arrays,), (described,) = (
     list((tmp_path / 'new').glob(p)) for p in ('*.npz', '*.json')
   )
-  assert arrays.stem == card.stem
+  assert arrays.stem == described.stem
   assert len(list((tmp_path / 'new').iterdir())) == 2  # No unfinished file.
-  card = json.loads(card.read_text())
-  assert card == reference.card(_source(), EXTRACTOR, 40, 40)
-  assert card['data'] == 'shapes'
-  assert card['data_fingerprint'] == _source().fingerprint
-  assert card['num_real'] == card['kept'] == 40
-  assert card['extractor_digest'] == EXTRACTOR.digest
-  assert card['taps'] == {'pooled': 224}
+  described = json.loads(described.read_text())
+  assert described == reference.describe(_source(), EXTRACTOR, 40, 40)
+  assert described['data'] == 'shapes'
+  assert described['data_fingerprint'] == _source().fingerprint
+  assert described['num_real'] == described['kept'] == 40
+  assert described['extractor_digest'] == EXTRACTOR.digest
+  assert described['taps'] == {'pooled': 224}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,9 @@ def test_a_reference_that_cannot_be_written_whole_is_not_there(
     raise OSError('no space left')
 
   monkeypatch.setattr(np, 'savez', fail)
-  with pytest.raises(OSError, match='no space left'):
+  with pytest.raises(
+    errors.UserError, match='cannot write .*npz: no space left'
+  ):
     _make(_source(), extraction, tmp_path)
   assert not list(tmp_path.iterdir())
 
@@ -161,7 +166,7 @@ def test_more_reals_than_there_are_are_refused(
     rf'{num_images} real images were asked for, shapes has 50; set '
     r'--config\.eval\.num_reals'
   )
-  with pytest.raises(ValueError, match=match):
+  with pytest.raises(errors.UserError, match=match):
     _make(_Unreadable(_source()), extraction, tmp_path, num_images)
 
 
@@ -191,3 +196,35 @@ def test_processes_make_a_reference_together_if_one_lacks_it(
   found, cached = _make(_source(), extraction, tmp_path)
   assert not cached
   _assert_equal(found, made)
+
+
+def test_a_bucket_can_be_the_cache(extraction, tmp_path, monkeypatch):
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  made, cached = _make(_source(), extraction, 'gs://b/cache')
+  assert not cached
+  found, cached = _make(_Unreadable(_source()), extraction, 'gs://b/cache')
+  assert cached
+  _assert_equal(found, made)
+  assert sorted(p.suffix for p in local('gs://b/cache').iterdir()) == [
+    '.json',
+    '.npz',
+  ]
+
+
+def test_only_one_process_writes_to_a_bucket(extraction, tmp_path, monkeypatch):
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  with monkeypatch.context() as patch:
+    patch.setattr(reference.jax, 'process_index', lambda: 1)
+    patch.setattr(reference.features_lib, 'source_batches', lambda *_: iter([]))
+    patch.setattr(extraction, 'collect', lambda *_: None)
+    _make(_source(), extraction, 'gs://b/cache')
+  assert not local('gs://b/cache').exists()
+
+
+def test_files_have_the_permissions_of_the_umask(extraction, tmp_path):
+  before = os.umask(0o027)
+  try:
+    _make(_source(), extraction, tmp_path)
+  finally:
+    os.umask(before)
+  assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o640}

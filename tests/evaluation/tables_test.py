@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagan_jax import errors
 from sagan_jax.evaluation import tables
 
 
 def _record(step, fid, weights='ema', truncation=None, **changes):
-  card = {
+  made_by = {
     'extractor': 'random-conv-seed-0',
     'num_fake': 40,
     'step': step,
@@ -18,7 +19,7 @@ def _record(step, fid, weights='ema', truncation=None, **changes):
     'versions': {'jax': '1'},
   }
   return {
-    'card': card | changes,
+    'protocol': made_by | changes,
     'scores': {'fid_random': fid, 'precision_random': 0.5},
     'per_class': {},
   }
@@ -52,7 +53,7 @@ def test_a_table_has_a_row_a_record_and_the_protocol_below():
 
 
 def test_a_table_of_sets_of_images_has_no_columns_of_models():
-  record = {'card': {'num_fake': 40}, 'scores': {'fid_random': 1.0}}
+  record = {'protocol': {'num_fake': 40}, 'scores': {'fid_random': 1.0}}
   assert tables.table([record]).splitlines()[:3] == [
     '| fid_random |',
     '| --- |',
@@ -78,8 +79,8 @@ def _inked(path):
 def test_files_of_one_protocol(tmp_path):
   per_class = {f'class {i}': float(i) for i in range(40)}
   records = [*RECORDS[:3], RECORDS[3] | {'per_class': per_class}]
-  path = tables.write(tmp_path / 'scores', records)
-  assert path == tmp_path / 'scores' / 'scores.md'
+  tables.write(tmp_path / 'scores', records)
+  path = tmp_path / 'scores' / 'scores.md'
   assert path.read_text() == tables.table(records) + '\n'
   assert sorted(p.name for p in path.parent.iterdir()) == [
     'classes.png',
@@ -99,8 +100,8 @@ def test_one_step_is_not_plotted(tmp_path):
 def test_protocols_are_kept_apart(tmp_path):
   other = [_record(step, 9.0, num_fake=80) for step in (10, 20, 30)]
   records = [RECORDS[0], other[0], *RECORDS[1:], *other[1:]]
-  path = tables.write(tmp_path, records)
-  parts = path.read_text().split('\n\n| step')
+  tables.write(tmp_path, records)
+  parts = (tmp_path / 'scores.md').read_text().split('\n\n| step')
   assert len(parts) == 2
   assert '- num_fake: 40' in parts[0] and '80' not in parts[0]
   assert '- num_fake: 80' in parts[1]
@@ -116,5 +117,28 @@ def test_protocols_are_kept_apart(tmp_path):
 def test_any_value_can_be_shown(tmp_path, value):
   records = [_record(10, 1.0), _record(20, 2.0)]
   records[1]['scores']['fid_random'] = value
-  path = tables.write(tmp_path, records)
-  assert f'| {value:.4f} |' in path.read_text()
+  tables.write(tmp_path, records)
+  assert f'| {value:.4f} |' in (tmp_path / 'scores.md').read_text()
+
+
+def test_names_are_text_and_lead_nowhere(tmp_path):
+  records = [_record(10, 1.0), _record(20, 2.0)]
+  for record in records:
+    record['scores']['../../outside $x^{$'] = 3.0
+  # Invalid as formulae, and twice the same.
+  records[1]['per_class'] = {'$x^{$': 1.0, 'a_$': 2.0}
+  tables.write(tmp_path / 'deep' / 'scores', records)
+  assert sorted(p.name for p in (tmp_path / 'deep' / 'scores').iterdir()) == [
+    '.._.._outside__x___.png',
+    'classes.png',
+    'fid_random.png',
+    'precision_random.png',
+    'scores.md',
+  ]
+  assert [p.name for p in tmp_path.iterdir()] == ['deep']
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+  (tmp_path / 'scores').write_text('a file')
+  with pytest.raises(errors.UserError, match='cannot write .*scores'):
+    tables.write(tmp_path / 'scores', RECORDS)

@@ -9,7 +9,7 @@ import pytest
 
 from sagan_jax import models
 from sagan_jax.gan import flops
-from tests.support import small
+from tests.support import compilation, small
 
 LATENT_DIM = 128
 
@@ -155,7 +155,7 @@ def test_the_formula_is_near_the_compilers_count():
   """XLA leaves out padding, counts all elementwise work, and a skip's mean."""
   g, d = _networks(image_size=64, ch=16, attention=(32,), resample='reference')
   counts = []
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     for function, shapes in _programs(g, d):
       compiled = jax.jit(function).lower(*shapes).compile()
       counts.append(compiled.cost_analysis()['flops'])

@@ -14,7 +14,7 @@ from sagan_jax.cluster import sharding
 from sagan_jax.data import shapes
 from sagan_jax.gan import step as step_lib
 from sagan_jax.models import norm
-from tests.support import small
+from tests.support import compilation, small
 
 BATCH_SIZE = 16
 NUM_STEPS = 20
@@ -158,7 +158,7 @@ def test_groups_of_batch_norm_stay_where_their_images_are(group_size):
   rng = np.random.default_rng(0)
   x = rng.standard_normal((BATCH_SIZE, 2, 2, 4)).astype(np.float32)
   label = rng.integers(3, size=BATCH_SIZE).astype(np.int32)
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     variables = layer.init(jax.random.key(0), x, label, train=False)
 
     def fn(params, x, label):

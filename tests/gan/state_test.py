@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sagan_jax.gan import state as state_lib
-from tests.support import small
+from tests.support import compilation, small
 
 
 @functools.cache
 def _init(seed=0):
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     return state_lib.init_state(small.tiny_gan(), small.TINY_SIZE, seed)
 
 
@@ -38,6 +38,16 @@ def test_a_fresh_state():
   assert list(state.discriminator.stats) == ['spectral']
   _assert_equal(state.ema_params, state.generator.params)
   _assert_equal(state.ema_batch_stats, state.generator.stats['batch_stats'])
+
+
+def test_fresh_fields_come_from_the_others():
+  state = _init()
+  bare = dataclasses.replace(state, **dict.fromkeys(state_lib.FRESH))
+  again = state_lib.with_fresh(bare, state_lib.FRESH)
+  assert state_lib.digest(again) == state_lib.digest(state)
+  assert state_lib.with_fresh(bare, []) is bare
+  fields = {field.name for field in dataclasses.fields(state)}
+  assert state_lib.FRESH.keys() < fields
 
 
 def test_no_buffer_is_in_the_state_twice():
@@ -76,7 +86,7 @@ def test_the_seed_decides_everything():
 
 def test_a_compiled_state_is_that_of_an_uncompiled_one():
   gan = small.tiny_gan()
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     init = jax.jit(
       functools.partial(state_lib.init_state, gan, small.TINY_SIZE)
     )

@@ -81,7 +81,7 @@ def test_spatial_tap_has_its_published_size(features):
 def test_bfloat16_error_is_small_against_the_spread_of_images(
   partial_weights, prepared_photos, features
 ):
-  params, card = partial_weights
+  params, identity = partial_weights
   network = inception.Inception(('768',), jnp.bfloat16)
   params = {name: params[name] for name in inception.param_shapes(('768',))}
   photos = prepared_photos[1][:2]

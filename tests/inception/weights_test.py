@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from sagan_jax import errors
 from sagan_jax.inception import convert, graph_file, torch_file, weights
 from tests.support import evaluation_fakes as fakes
 
@@ -44,9 +45,9 @@ def test_loads_a_state_dict(tmp_path, state):
   path = tmp_path / 'any-name.bin'
   fakes.write_torch_legacy(path, state)
   known = _known(path, weights.TORCH_FILE)
-  params, card = weights.load(path, known_files=known)
+  params, identity = weights.load(path, known_files=known)
   _equal(params, convert.from_state_dict(state))
-  assert card == weights.WeightsCard(
+  assert identity == weights.Identity(
     'inception-2015-12-05', known[0].sha256, partial=False
   )
 
@@ -84,25 +85,25 @@ def test_a_graph_is_read_once_and_then_from_its_converted_copy(
   path, cache = tmp_path / 'graph.pb', tmp_path / 'deep' / 'cache'
   _write_graph(path, state)
   known = _known(path, weights.GRAPH_FILE)
-  params, card = weights.load(path, cache, known_files=known)
+  params, identity = weights.load(path, cache, known_files=known)
   # Epsilon is float32 in the graph: 0.0010000000475, hence not bit-equal.
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8),
     params,
     convert.from_state_dict(fakes.without_gamma(state)),
   )
-  assert (card.sha256, card.partial) == (known[0].sha256, False)
+  assert (identity.sha256, identity.partial) == (known[0].sha256, False)
 
   def fail(path):
     raise AssertionError(f'{path} was read a second time')
 
   monkeypatch.setattr(graph_file, 'read_frozen_graph', fail)
-  again, card_again = weights.load(path, cache, known_files=known)
+  again, identity_again = weights.load(path, cache, known_files=known)
   _equal(again, params)
-  assert card_again == card
+  assert identity_again == identity
   (copy,) = cache.iterdir()  # and no temporary file
   copy.write_bytes(copy.read_bytes()[:1000])
-  with pytest.raises(ValueError, match='damaged or truncated.*delete it'):
+  with pytest.raises(errors.UserError, match='damaged or truncated.*delete it'):
     weights.load(path, cache, known_files=known)
 
 
@@ -118,21 +119,23 @@ def test_a_graph_without_tensorflow_names_the_other_file(tmp_path, monkeypatch):
   path = tmp_path / 'graph.pb'
   path.write_bytes(b'')
   monkeypatch.setitem(__import__('sys').modules, 'tensorflow', None)
-  with pytest.raises(ImportError, match='use pt_inception-2015-12-05-6726825d'):
+  with pytest.raises(
+    errors.UserError, match='use pt_inception-2015-12-05-6726825d'
+  ):
     weights.load(path, known_files=_known(path, weights.GRAPH_FILE))
 
 
 def test_the_partial_file_loads_and_says_so(shared_data):
   path = shared_data / 'inception' / weights.PARTIAL_FILE.filename
-  params, card = weights.load(path)
+  params, identity = weights.load(path)
   assert len(params) == 76
-  assert card.partial and card.name == 'inception-2015-12-05-to-mixed_8'
-  assert card.sha256 == weights.PARTIAL_FILE.sha256
+  assert identity.partial and identity.name == 'inception-2015-12-05-to-mixed_8'
+  assert identity.sha256 == weights.PARTIAL_FILE.sha256
 
 
 def test_a_missing_file_names_the_key(tmp_path):
   with pytest.raises(
-    FileNotFoundError, match=r'no Inception weights at .*inception_path'
+    errors.UserError, match=r'no Inception weights at .*inception_path'
   ):
     weights.load(tmp_path / 'none.pth')
 
@@ -141,14 +144,18 @@ def test_a_wrong_file_is_refused_by_digest(tmp_path):
   path = tmp_path / weights.TORCH_FILE.filename  # a right name does not help
   fakes.write_torch_zip(path, {'w': np.zeros(3, np.float32)})
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
-  with pytest.raises(ValueError, match=f'SHA-256 {digest}, which is no known'):
+  with pytest.raises(
+    errors.UserError, match=f'SHA-256 {digest}, which is no known'
+  ):
     weights.load(path)
 
 
 def test_a_truncated_file_is_called_truncated(tmp_path):
   path = tmp_path / weights.GRAPH_FILE.filename
   path.write_bytes(b'\x0a' * 1000)
-  with pytest.raises(ValueError, match='truncated: 1,000 of 95,673,916 bytes'):
+  with pytest.raises(
+    errors.UserError, match='truncated: 1,000 of 95,673,916 bytes'
+  ):
     weights.load(path)
 
 
@@ -159,12 +166,14 @@ def test_a_file_of_right_digest_and_wrong_content_is_refused(tmp_path):
     weights.load(path, known_files=_known(path, weights.TORCH_FILE))
 
 
-def test_atomic_file_leaves_nothing_after_a_failure(tmp_path):
-  path = tmp_path / 'file'
-  with weights.atomic_file(path) as file:
-    file.write(b'first')
-  with pytest.raises(KeyboardInterrupt), weights.atomic_file(path) as file:
-    file.write(b'second')
-    raise KeyboardInterrupt
-  assert [p.name for p in tmp_path.iterdir()] == ['file']
-  assert path.read_bytes() == b'first'
+def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+  path = tmp_path / 'w.pth'
+  path.touch()
+
+  def refuse(*args):
+    del args
+    raise PermissionError(13, 'Permission denied')
+
+  monkeypatch.setattr('builtins.open', refuse)
+  with pytest.raises(errors.UserError, match='cannot read .*Permission denied'):
+    weights.identify(path)

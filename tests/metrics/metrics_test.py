@@ -80,13 +80,13 @@ def test_intra_class_fid_equals_the_oracle(flowers):
 @pytest.mark.parametrize(
   'sets', ['daisy fake=tulips', 'all[0::2] fake=all[1::2]']
 )
-def test_manifold_scores_equal_the_prdc_package(flowers, sets, k):
+def test_prdc_equal_the_prdc_package(flowers, sets, k):
   if sets.startswith('all'):
     real, fake = flowers[0][0::2], flowers[0][1::2]
   else:
     real, fake = _pair(flowers, 'daisy|tulips')
   # No distance equals a radius here, so `<` (prdc) and `<=` (ours) agree.
-  ours = prdc.manifold_scores(real, fake, k, k)
+  ours = prdc.prdc(real, fake, k, k)
   expected = flowers[2]['prdc'][f'prdc_pkg real={sets} k={k}']
   assert set(expected) == {'precision', 'recall', 'density', 'coverage'}
   for name, value in expected.items():
@@ -95,7 +95,7 @@ def test_manifold_scores_equal_the_prdc_package(flowers, sets, k):
 
 def test_precision_and_recall_equal_torch_fidelity(flowers):
   features, _, oracles = flowers
-  ours = prdc.manifold_scores(features[0::2], features[1::2])
+  ours = prdc.prdc(features[0::2], features[1::2])
   name = 'torch_fidelity gen=all[1::2] real=all[0::2] k=3'
   expected = oracles['prdc'][name]
   # It reports float32.
@@ -119,7 +119,7 @@ def test_kid_equals_the_oracles(flowers):
 
 def test_kid_of_one_whole_subset_is_the_mmd(flowers):
   real, fake = _pair(flowers, 'daisy|tulips')
-  ours = kid.kernel_distance(real, fake, 1, 120)
+  ours = kid.kid(real, fake, 1, 120)
   assert ours.mean == pytest.approx(kid.polynomial_mmd2(real, fake), abs=1e-12)
   assert ours.std == 0.0
 

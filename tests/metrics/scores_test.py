@@ -1,8 +1,11 @@
-"""Tests of IS, KID, manifold scores and the common checks."""
+"""Tests of IS, KID, PRDC and the common checks."""
 
 import numpy as np
 import pytest
 
+from sagan_jax import errors
+from sagan_jax.evaluation import extractors
+from sagan_jax.evaluation import features as feature_sets
 from sagan_jax.metrics import (
   checks,
   frechet,
@@ -10,6 +13,7 @@ from sagan_jax.metrics import (
   kid,
   moments,
   prdc,
+  scores,
 )
 
 ignore_few = pytest.mark.filterwarnings(
@@ -23,8 +27,8 @@ def _features(n, dims=8, seed=0):
 
 METRICS = {
   'fid': frechet.frechet_distance_from_features,
-  'kid': lambda real, fake: kid.kernel_distance(real, fake, 2, 10),
-  'manifold': prdc.manifold_scores,
+  'kid': lambda real, fake: kid.kid(real, fake, 2, 10),
+  'prdc': prdc.prdc,
   'is': lambda _, fake: inception_score.inception_score(fake),
 }
 every_metric = pytest.mark.parametrize('metric', list(METRICS))
@@ -71,7 +75,7 @@ def test_every_metric_refuses_other_shapes(metric, shape):
     METRICS[metric](_features(20), np.zeros(shape))
 
 
-@pytest.mark.parametrize('metric', ['fid', 'kid', 'manifold'])
+@pytest.mark.parametrize('metric', ['fid', 'kid', 'prdc'])
 def test_two_sets_of_other_dimensions_are_refused(metric):
   with pytest.raises(ValueError, match='8 dimensions and fake features 4'):
     METRICS[metric](_features(20), _features(20, 4))
@@ -135,19 +139,19 @@ def test_mmd_equals_its_definition():
 @ignore_few
 def test_kid_is_unbiased_repeatable_and_follows_its_seed():
   real, fake = _features(400), _features(400, seed=1)
-  ours = kid.kernel_distance(real, fake, 50, 100)
-  assert ours == kid.kernel_distance(real, fake, 50, 100)
-  assert ours.mean != kid.kernel_distance(real, fake, 50, 100, 1).mean
+  ours = kid.kid(real, fake, 50, 100)
+  assert ours == kid.kid(real, fake, 50, 100)
+  assert ours.mean != kid.kid(real, fake, 50, 100, 1).mean
   # Equal distributions: zero within the error of one subset.
   assert abs(ours.mean) < ours.std
-  moved = kid.kernel_distance(real, fake + 1, 50, 100)
+  moved = kid.kid(real, fake + 1, 50, 100)
   assert moved.mean > 10 * ours.std
 
 
 @pytest.mark.parametrize('subsets, size', [(1, 21), (1, 1), (0, 10)])
 def test_kid_refuses_impossible_subsets(subsets, size):
   with pytest.raises(ValueError, match=f'{subsets} subsets of {size} cannot'):
-    kid.kernel_distance(_features(30), _features(20), subsets, size)
+    kid.kid(_features(30), _features(20), subsets, size)
 
 
 def _brute_force(real, fake, pr_k, dc_k):
@@ -172,12 +176,12 @@ def _brute_force(real, fake, pr_k, dc_k):
 
 @ignore_few
 @pytest.mark.parametrize('tiles', [(7, 11), (64, 256), (1024, 4096)])
-def test_manifold_scores_equal_brute_force_for_every_tiling(tiles, monkeypatch):
+def test_prdc_equal_brute_force_for_every_tiling(tiles, monkeypatch):
   monkeypatch.setattr(prdc, '_TILE_ROWS', tiles[0])
   monkeypatch.setattr(prdc, '_TILE_COLUMNS', tiles[1])
   real, fake = _features(90, 4), _features(70, 4, seed=1) * 1.3 + 50
   real = real + 50
-  ours = prdc.manifold_scores(real, fake, 3, 5)
+  ours = prdc.prdc(real, fake, 3, 5)
   assert ours[:4] == pytest.approx(_brute_force(real, fake, 3, 5), abs=1e-12)
   assert (
     0 < ours.precision < 1 and 0 < ours.recall < 1 and 0 < ours.coverage < 1
@@ -192,7 +196,7 @@ def test_exact_ties_follow_the_definitions():
   rng = np.random.default_rng(0)
   real = rng.normal(1e3, 1, (300, 64)).astype(np.float32)
   fake = real[rng.permutation(300)]
-  ours = prdc.manifold_scores(real, fake, 3, 5)
+  ours = prdc.prdc(real, fake, 3, 5)
   # `<` leaves the rim out: each ball holds its own centre and k - 1 others.
   assert ours.density == 1.0
   assert ours.precision == ours.recall == ours.coverage == 1.0
@@ -203,16 +207,99 @@ def test_duplicates_have_radius_zero_and_hold_only_themselves():
   # Every real four times: the third neighbour is a copy, at distance 0.
   base = _features(20, 4)
   real = np.repeat(base, 4, axis=0)
-  ours = prdc.manifold_scores(real, base + np.float32(1e-3), 3, 3)
+  ours = prdc.prdc(real, base + np.float32(1e-3), 3, 3)
   assert ours.precision == 0.0 and ours.coverage == 0.0
-  copies = prdc.manifold_scores(real, base, 3, 3)
+  copies = prdc.prdc(real, base, 3, 3)
   assert copies.precision == 1.0  # 0 <= 0
   assert copies.coverage == 0.0  # not 0 < 0
 
 
 @pytest.mark.parametrize('ks', [(0, 5), (3, 0), (20, 5), (3, 20)])
-def test_manifold_refuses_impossible_neighbours(ks):
+def test_prdc_refuses_impossible_neighbours(ks):
   with pytest.raises(
     ValueError, match=f'k of {ks[0]} and {ks[1]} .*use 1 to 19'
   ):
-    prdc.manifold_scores(_features(30), _features(20), *ks)
+    prdc.prdc(_features(30), _features(20), *ks)
+
+
+@pytest.mark.parametrize(
+  ('metric', 'counts', 'text'),
+  [
+    (
+      'fid',
+      (1, 5, 1),
+      r'fid needs at least 2 \(--config.eval.num_reals gives 1',
+    ),
+    (
+      'fid',
+      (5, 1, 1),
+      r'fid needs at least 2 \(--config.eval.num_fakes gives 1',
+    ),
+    (
+      'is',
+      (2, 9, 1),
+      r'is needs at least 10 \(--config.eval.num_fakes gives 9',
+    ),
+    ('prdc', (5, 9, 1), r'prdc needs at least 6 \(--config.eval.num_reals'),
+    ('kid', (5, 1, 1), r'kid needs at least 2 \(--config.eval.num_fakes'),
+    ('intra_fid', (20, 19, 10), r'gives 19, 2 per class\); raise the number'),
+  ],
+)
+def test_too_few_images_are_refused(metric, counts, text):
+  with pytest.raises(errors.UserError, match=text):
+    scores.check_counts((metric,), *counts)
+  enough = (20, 20, 10) if metric == 'intra_fid' else (10, 10, 1)
+  scores.check_counts((metric,), *enough)
+
+
+def test_the_least_number_is_enough_and_one_less_is_not():
+  extractor = extractors.random_conv_extractor()
+  for name in scores.available(scores.METRICS, extractor):
+    metric = scores.REGISTRY[name]
+    least = max(metric.min_real, metric.min_fake)
+
+    def compute(n, name=name):
+      sets = [
+        feature_sets.FeatureSet(
+          n, {}, {'pooled': _features(n, seed=seed)}, np.zeros(n, np.int32)
+        )
+        for seed in (0, 1)
+      ]
+      return scores.compute((name,), extractor, *sets).values
+
+    assert np.isfinite(list(compute(least).values())).all()
+    with pytest.raises(ValueError, match='.'):
+      compute(least - 1)
+
+
+def test_all_that_is_too_few_is_listed():
+  with pytest.raises(errors.UserError, match='fid needs .*; prdc needs') as e:
+    scores.check_counts(('fid', 'prdc'), 9, 1, 1)
+  assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('name', 'ascending'),
+  [
+    ('fid', False),
+    ('fid_random', False),
+    ('intra_fid', False),
+    ('kid_768', False),
+    ('sfid', False),
+    ('is', True),
+    ('is_1split', True),
+    ('precision', True),
+    ('coverage_random', True),
+  ],
+)
+def test_the_better_score_is_known_by_its_name(name, ascending):
+  assert scores.is_better(name, 2.0, 1.0) == ascending
+  assert scores.is_better(name, 1.0, 2.0) != ascending
+  assert not scores.is_better(name, 1.0, 1.0)
+
+
+def test_a_reference_of_some_rows_is_not_enough_for_classes():
+  real = feature_sets.FeatureSet(9, {}, {'pooled': _features(5)}, np.zeros(5))
+  extractor = extractors.random_conv_extractor()
+  with pytest.raises(ValueError, match='features of all 9 real images, 5 are'):
+    scores.compute(('intra_fid',), extractor, real, real)

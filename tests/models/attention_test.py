@@ -10,7 +10,7 @@ import pytest
 from sagan_jax.models import attention, layers
 from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
-from tests.support import small
+from tests.support import compilation
 
 CHANNELS = 16
 SIZE = 8
@@ -87,7 +87,7 @@ def test_a_block_starts_as_the_identity(kind):
     y = block.apply({**variables, 'params': params}, x)
     return jnp.sum(jnp.sin(y)), y
 
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     variables = jax.jit(block.init)(jax.random.key(0), x)
     grads, y = jax.jit(jax.grad(fn, has_aux=True))(
       variables['params'], variables

@@ -12,7 +12,7 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.models import discriminator, generator
 from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
-from tests.support import small
+from tests.support import compilation
 
 # Settings of both networks and their numbers of parameters (G, D). The rows
 # at 128 pixels with attention at 64, at 32 and at 64 pixels are what
@@ -231,7 +231,7 @@ def _float32(tree):
 
 def _run(apply, variables, x, label):
   """Applies a network with cheap compilation; only its values matter."""
-  with small.cheap_compilation():
+  with compilation.cheap_compilation():
     return jax.jit(apply)(_float32(variables), _float32(x), label)
 
 

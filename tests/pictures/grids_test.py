@@ -1,9 +1,12 @@
 """Sheets of images."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from sagan_jax import errors, files
 from sagan_jax.pictures import grids
+from tests import gcs
 
 
 def test_a_grid_is_filled_row_by_row():
@@ -21,3 +24,15 @@ def test_a_png_holds_the_pixels(tmp_path):
   image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
   grids.save_png(tmp_path / 'a.png', image)
   np.testing.assert_array_equal(Image.open(tmp_path / 'a.png'), image)
+
+
+def test_a_png_can_go_to_a_bucket(tmp_path, monkeypatch):
+  local = gcs.mock_gcs(monkeypatch, tmp_path)
+  image = np.full((5, 7, 3), 9, np.uint8)
+  grids.save_png(files.as_path('gs://b/r/a.png'), image)
+  np.testing.assert_array_equal(Image.open(local('gs://b/r/a.png')), image)
+
+
+def test_a_png_that_cannot_be_written_is_named(tmp_path):
+  with pytest.raises(errors.UserError, match='cannot write .*none/a.png'):
+    grids.save_png(tmp_path / 'none' / 'a.png', np.zeros((4, 4, 3), np.uint8))

@@ -12,12 +12,12 @@ from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 

@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sagan_jax import errors, files
 from sagan_jax.evaluation import evaluator as evaluator_lib
-from sagan_jax.evaluation import protocol
+from sagan_jax.evaluation import protocol, tables
 from sagan_jax.run import checkpoint, loop, scoreboard
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), tiny.cheap_compilation():
+  with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
 
@@ -37,8 +38,11 @@ def _records(run):
 class _Scored:
   """An evaluator whose scores are given."""
 
-  def __init__(self, values, metric='fid_random', **card):
-    self._values, self._metric, self._card = values, metric, card
+  def __init__(self, values, metric='fid_random', **protocol):
+    self._values, self._metric, self._protocol = values, metric, protocol
+
+  def check(self, *, best):
+    assert best
 
   def main_metric(self):
     return self._metric
@@ -46,7 +50,7 @@ class _Scored:
   def of_state(self, sampler, state):
     del sampler
     step = int(state.step)
-    card = {
+    made_by = {
       'weights': 'ema',
       'bn_statistics': 'standing',
       'truncation': None,
@@ -56,11 +60,12 @@ class _Scored:
       'extractor': 'given',
     }
     scores = {self._metric: self._values[step], 'other': 1.0}
-    return [{'card': card | self._card, 'scores': scores, 'per_class': {}}]
+    made_by |= self._protocol
+    return [{'protocol': made_by, 'scores': scores, 'per_class': {}}]
 
 
-def _evaluations(run, start, *args, **kwargs):
-  made = scoreboard.Evaluations(run, start, say=lambda _: None)
+def _evaluations(run, start, *args, say=lambda _: None, **kwargs):
+  made = scoreboard.Scoreboard(run, start, say)
   made._evaluator = _Scored(*args, **kwargs)
   return made
 
@@ -81,13 +86,13 @@ def _best(run):
 
 def test_a_state_is_scored_recorded_and_told(run):
   said = []
-  made = scoreboard.Evaluations(run, 0, said.append)
+  made = scoreboard.Scoreboard(run, 0, said.append)
   scalars = made.of_state(_at(run.restore(), 3))
   assert scalars.keys() == {'eval/fid_random/ema_standing', 'perf/eval_secs'}
   (record,) = _records(run)
   value = record['scores']['fid_random']
   assert scalars['eval/fid_random/ema_standing'] == value
-  assert record['card']['step'] == 3
+  assert record['protocol']['step'] == 3
   assert said[-1] == (
     f'step 3: fid_random {value:.4g} (ema_standing, 16 fakes against 32 real '
     'images, random-conv-seed-0)'
@@ -99,7 +104,7 @@ def test_a_state_is_scored_recorded_and_told(run):
 
 def test_truncations_are_told_apart_in_the_log(tmp_path):
   run = tiny.opened(tmp_path, eval__truncations=(0.5,))
-  made = scoreboard.Evaluations(run, 0, lambda _: None)
+  made = scoreboard.Scoreboard(run, 0, lambda _: None)
   scalars = made.of_state(run.restore())
   names = {'eval/fid_random/ema_standing', 'eval/fid_random/ema_standing_0.5'}
   assert names < scalars.keys()
@@ -117,7 +122,7 @@ def test_the_best_is_kept_by_the_direction_of_the_metric(run, metric, best):
   for step in values:
     made.of_state(_at(state, step))
   assert _best(run) == [best]
-  assert [r['card']['step'] for r in _records(run)] == list(values)
+  assert [r['protocol']['step'] for r in _records(run)] == list(values)
 
 
 def test_the_best_can_be_restored(run):
@@ -150,7 +155,7 @@ def test_a_resumed_run_drops_what_came_later(run):
     made.of_state(_at(state, step))
   assert _best(run) == [30]
   made = _evaluations(run, 20, {30: 3.5, 40: 3.75})
-  assert [r['card']['step'] for r in _records(run)] == [10, 20]
+  assert [r['protocol']['step'] for r in _records(run)] == [10, 20]
   assert _best(run) == []
   # Step 10 was better, but its state is gone: the best of what is there.
   made.of_state(_at(state, 30))
@@ -175,7 +180,7 @@ def test_a_step_that_is_scored_again_replaces_its_record(run):
 
 def test_a_failure_is_recorded_and_made_good(run, monkeypatch):
   said = []
-  made = scoreboard.Evaluations(run, 0, said.append)
+  made = scoreboard.Scoreboard(run, 0, said.append)
   state = run.restore()
 
   def fail(*args):
@@ -185,7 +190,7 @@ def test_a_failure_is_recorded_and_made_good(run, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(evaluator_lib.Evaluator, 'of_state', fail)
     assert made.of_state(_at(state, 3)) == {}
-  error = {'card': {'step': 3}, 'error': 'ValueError: no features'}
+  error = {'protocol': {'step': 3}, 'error': 'ValueError: no features'}
   assert _records(run) == [error]
   assert made.has(3)
   assert said[-1] == 'step 3: the evaluation failed: ValueError: no features'
@@ -210,21 +215,108 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
   assert [r['error'] for r in _records(run)] == ['MemoryError: too much'] * 3
 
 
-@pytest.mark.parametrize(
+BAD_PROTOCOLS = pytest.mark.parametrize(
   ('changes', 'error'),
   [
     ({'eval__best_metric': 'recall'}, "there is no metric 'recall' among"),
+    ({'eval__num_reals': 65}, '65 real images were asked for, shapes has 64'),
+    ({'eval__num_fakes': 1}, 'fid needs at least 2'),
     (
       {'eval__inception_path': '/none', 'eval__extractor': 'inception'},
-      '/none',
+      'no Inception weights at /none',
     ),
   ],
 )
-def test_a_bad_protocol_is_recorded_too(tmp_path, changes, error):
+
+
+@BAD_PROTOCOLS
+def test_what_cannot_work_is_refused_beforehand(
+  tmp_path, monkeypatch, changes, error
+):
   run = tiny.opened(tmp_path, **changes)
-  made = scoreboard.Evaluations(run, 0, lambda _: None)
+  made = scoreboard.Scoreboard(run, 0, lambda _: None)
+
+  def compiles(*args, **kwargs):
+    del args, kwargs
+    raise AssertionError('something was compiled')
+
+  monkeypatch.setattr(jax, 'jit', lambda _: compiles)
+  with pytest.raises(errors.UserError, match=error):
+    made.check()
+  assert _records(run) == []
+  made.close()
+  run.checkpointer.close()
+
+
+@BAD_PROTOCOLS
+def test_a_bad_protocol_that_nobody_checked_is_a_failure(
+  tmp_path, changes, error
+):
+  run = tiny.opened(tmp_path, **changes)
+  made = scoreboard.Scoreboard(run, 0, lambda _: None)
   assert made.of_state(run.restore()) == {}
   assert error in _records(run)[0]['error']
-  with pytest.raises((ValueError, FileNotFoundError), match=error):
-    made.score(run.restore(), keep_best=True)
+  made.close()
   run.checkpointer.close()
+
+
+class _Stopped(BaseException):
+  """What a run raises to stop between two batches."""
+
+
+def test_a_stop_passes_through_and_leaves_no_record(run):
+  def counter(what, total, say):
+    del what, total, say
+
+    def count(done):
+      del done
+      raise _Stopped
+
+    return count
+
+  made = scoreboard.Scoreboard(run, 0, lambda _: None, counter)
+  made.check()
+  state = run.restore()
+  with pytest.raises(_Stopped):
+    made.of_state(state)
+  assert _records(run) == [] and not made.has(0) and _best(run) == []
+  # And it goes on where it was: nothing is half made.
+  again = scoreboard.Scoreboard(run, 0, lambda _: None)
+  assert again.of_state(state) and again.has(0)
+
+
+def test_a_failing_report_keeps_the_record(run, monkeypatch):
+  def fail(directory, records):
+    del directory, records
+    raise OSError('no space left')
+
+  said = []
+  made = _evaluations(run, 0, {3: 1.0}, say=said.append)
+  with monkeypatch.context() as patch:
+    patch.setattr(tables, 'write', fail)
+    assert made.of_state(_at(run.restore(), 3))
+  assert made.has(3) and _records(run)[0]['scores']['fid_random'] == 1.0
+  assert any('could not be made (OSError: no space left)' in x for x in said)
+  # The plots are made again next time.
+  made._evaluator._values[6] = 2.0
+  made.of_state(_at(run.restore(), 6))
+  assert '| 3 |' in (run.workdir / 'scores' / 'scores.md').read_text()
+
+
+def test_a_record_that_cannot_be_written_ends_the_training(run, monkeypatch):
+  made = _evaluations(run, 0, {3: 1.0})
+
+  def fail(path, content):
+    del content
+    raise errors.UserError(f'cannot write {path}')
+
+  monkeypatch.setattr(files, 'write', fail)
+  with pytest.raises(errors.UserError, match='cannot write .*evaluations'):
+    made.of_state(_at(run.restore(), 3))
+
+
+def test_damaged_records_are_refused_where_the_run_is_opened(run):
+  path = run.workdir / 'evaluations.jsonl'
+  path.write_text('{"protocol": {"step": 2}, "error": "x"}\n{"pro\n')
+  with pytest.raises(errors.UserError, match=r'evaluations.jsonl:2 is damaged'):
+    scoreboard.Scoreboard(run, 0)

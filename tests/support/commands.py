@@ -4,18 +4,18 @@ They train the real networks, tiny, for `NUM_STEPS` steps. All share one
 directory of compiled programs: only the first waits for the compiler.
 """
 
+import fcntl
 import functools
 import json
 import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 
 from sagan_jax.config import schema
 from tests.conftest import ROOT
-from tests.support import tiny
+from tests.support import compilation, tiny
 
 NUM_STEPS = 40
 TIMEOUT_SECS = 300
@@ -25,14 +25,14 @@ CHANGES = tiny.CHANGES | {
   'sample.every_steps': 15,
   'checkpoint.every_steps': 4,
   'eval.every_steps': 20,
-  'eval.cache_dir': f'{tiny.cache_dir()}/eval',
+  'eval.cache_dir': f'{compilation.cache_dir()}/eval',
 }
 
 
 def environment():
   """Of processes that find what the tests import, and the compiled programs."""
-  settings = tiny.CHEAP_COMPILATION | {
-    'jax_compilation_cache_dir': tiny.cache_dir(),
+  settings = compilation.CHEAP | {
+    'jax_compilation_cache_dir': compilation.cache_dir(),
     'jax_num_cpu_devices': 8,
     'jax_platforms': 'cpu',
   }
@@ -102,8 +102,16 @@ def wait_for_row(process, workdir, step):
 
 @functools.cache
 def undisturbed():
-  """The directory and the output of a run that nothing has disturbed."""
-  workdir = pathlib.Path(tempfile.mkdtemp(dir=tiny.cache_dir())) / 'run'
-  code, output = run(*flags(workdir))
-  assert code == 0, output
-  return workdir, output
+  """The directory and the output of a run that nothing has disturbed.
+
+  All processes of a session share it: whoever comes first makes it.
+  """
+  workdir = pathlib.Path(compilation.cache_dir()) / 'undisturbed'
+  log = workdir.with_suffix('.log')
+  with open(workdir.with_suffix('.lock'), 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not log.exists():
+      code, output = run(*flags(workdir))
+      assert code == 0, output
+      log.write_text(output)
+  return workdir, log.read_text()

@@ -5,7 +5,6 @@ step does shows on them. `conv_gan` has the real networks, as small as they
 get.
 """
 
-import contextlib
 import functools
 
 import flax.linen as nn
@@ -18,21 +17,11 @@ from sagan_jax.cluster import sharding
 from sagan_jax.gan import build, losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.models import discriminator, generator, layers, norm
+from tests.support import compilation
 
 NUM_CLASSES = 3
 LATENT_DIM = 4
 TINY_SIZE = 2  # H = W of the tiny networks' images, pixels.
-
-
-@contextlib.contextmanager
-def cheap_compilation():
-  """Compiles twice as fast, for tests of what is computed, not how fast."""
-  before = jax.config.read('jax_disable_most_optimizations')
-  jax.config.update('jax_disable_most_optimizations', True)
-  try:
-    yield
-  finally:
-    jax.config.update('jax_disable_most_optimizations', before)
 
 
 class TinyGenerator(nn.Module):
@@ -118,7 +107,7 @@ def conv_step(num_devices=1, batch_size=16, **fields):
   mesh = sharding.make_mesh(num_devices)
   gan = conv_gan(batch_sharding=sharding.split_batch(mesh), **fields)
   state = fresh_state(gan, 32, mesh=mesh)
-  with cheap_compilation():
+  with compilation.cheap_compilation():
     return gan, mesh, build.compile_step(gan, mesh, state, batch_size, 32)
 
 

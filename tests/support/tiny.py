@@ -6,17 +6,13 @@ a minute to compile, so tests of the loop around them put `Generator` and
 is tested on the runs of `real_run.py`.
 """
 
-import atexit
 import contextlib
 import functools
-import shutil
-import tempfile
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from sagan_jax import models
 from sagan_jax.config import schema
@@ -94,38 +90,6 @@ def small_networks():
       models.NETWORKS, 'sagan', models.Architecture(Generator, Discriminator)
     )
     yield
-
-
-@functools.cache
-def cache_dir():
-  """A directory of compiled programs that all runs of one session share."""
-  directory = tempfile.mkdtemp(prefix='sagan_jax_test_')
-  atexit.register(shutil.rmtree, directory, ignore_errors=True)
-  return directory
-
-
-# Also as environment variables, in capitals.
-CHEAP_COMPILATION = {
-  'jax_disable_most_optimizations': True,
-  'jax_persistent_cache_min_compile_time_secs': 0,
-  'jax_persistent_cache_min_entry_size_bytes': -1,
-}
-
-
-@contextlib.contextmanager
-def cheap_compilation():
-  """Compiles twice as fast, and every program but once for all runs."""
-  changes = CHEAP_COMPILATION | {'jax_compilation_cache_dir': cache_dir()}
-  before = {name: jax.config.values[name] for name in changes}
-  try:
-    for name, value in changes.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()  # Whether to use one is decided once.
-    yield
-  finally:
-    for name, value in before.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 def opened(workdir, allow_changes=(), **changes):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sagan_jax import data, errors
-from tests import commands
+from tests.support import commands
 
 tfds = pytest.importorskip('tensorflow_datasets')
 pytest.importorskip('array_record')

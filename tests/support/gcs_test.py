@@ -6,7 +6,7 @@ import pytest
 from etils import epath
 
 from sagan_jax import files
-from tests import gcs
+from tests.support import gcs
 
 
 def test_does_what_paths_do(monkeypatch, tmp_path):

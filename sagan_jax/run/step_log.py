@@ -1,0 +1,98 @@
+"""The metrics of steps: looked at one step late, written when they are due."""
+
+import collections
+import time
+
+import jax
+import numpy as np
+
+from sagan_jax import errors
+
+SECTIONS = ('data', 'eval', 'sample', 'checkpoint')
+
+
+class StepLog:
+  """Holds the metrics of steps in flight, and writes those that are due.
+
+  Args:
+    run: a `run.Run`.
+    writer: a `log.Writer`, or None on processes that write nothing.
+    progress: a `log.Progress`.
+    clock: a `log.Clock`.
+  """
+
+  def __init__(self, run, writer, progress, clock):
+    self._run = run
+    self._writer = writer
+    self._progress = progress
+    self._clock = clock
+    self._pending = collections.deque()  # (step, metrics) not yet looked at
+    self._interval = None
+
+  def begin(self, step):
+    """Starts to measure speed, after a step."""
+    self._interval = (time.perf_counter(), 0.0, step)
+
+  def add(self, step, metrics):
+    """Takes the metrics of a step that was just launched.
+
+    Waits for the step before it: two in flight keep a device busy, more would
+    only hold memory. The row of that one is written if it is due.
+    """
+    if self._pending:
+      before, values = self._pending[-1]
+      jax.block_until_ready(values)
+      if before % self._run.config.log.every_steps == 0:
+        self.flush()
+    self._pending.append((step, metrics))
+
+  def flush(self):
+    """Looks at all metrics there are; writes a row if one is due for the last.
+
+    Raises:
+      UserError: if a loss is not finite, or a save in the background failed.
+    """
+    pending = jax.device_get(list(self._pending))
+    self._pending.clear()
+    for step, metrics in pending:
+      for name in ('d_loss', 'g_loss'):
+        if not np.isfinite(metrics[name]):
+          raise errors.UserError(
+            f'{name} is {metrics[name]} at step {step}; {self.advice()}'
+          )
+    self._run.checkpointer.check()
+    if pending and pending[-1][0] % self._run.config.log.every_steps == 0:
+      self._write(*pending[-1])
+
+  def advice(self):
+    """What to do about numbers that are not finite."""
+    good = max(self._run.checkpointer.steps(), default=None)
+    where = 'no state is saved yet'
+    if good is not None:
+      where = f'the last good checkpoint is of step {good}'
+    advice = f'{where}. Lower --config.optim.*.learning_rate'
+    if self._run.config.dtype != 'float32':
+      advice += ', or set --config.dtype=float32'
+    return advice
+
+  def _write(self, step, metrics):
+    scalars = {f'train/{k}': float(v) for k, v in metrics.items()}
+    scalars |= self._rates(step)
+    shares = self._clock.shares(SECTIONS)
+    scalars |= {f'perf/{k}_share': v for k, v in shares.items()}
+    if self._writer:
+      self._writer.write(step, scalars)
+    self._progress.report(step, scalars, shares)
+
+  def _rates(self, step):
+    """Speed since the last row: images of the batch, and time left."""
+    now, other = time.perf_counter(), self._clock.other_secs()
+    since, other_then, step_then = self._interval
+    self._interval = (now, other, step)
+    steps = step - step_then
+    secs = (now - since) - (other - other_then)  # Of stepping alone.
+    left = self._run.config.num_steps - step
+    return {
+      'perf/images_per_sec': steps * self._run.config.batch_size / secs,
+      'perf/eta_secs': (now - since) / steps * left,
+    }
