@@ -97,7 +97,12 @@ def _parser():
   )
   add('--list', metavar='FILE', help='a file of settings, one per line')
   add('--seeds', type=int, metavar='N', help='seeds 0 to N-1 of each setting')
-  add('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+  add(
+    '--jobs',
+    type=int,
+    default=1,
+    help='runs at a time, which share the machine (default: 1)',
+  )
   add(
     '--restarts',
     type=int,
@@ -105,7 +110,11 @@ def _parser():
     help='of a run that stops or is killed (default: 3)',
   )
   add('--halving', metavar='RUNGS', help='stop bad settings early')
-  add('--status', action='store_true', help='only tell how far all runs are')
+  add(
+    '--status',
+    action='store_true',
+    help='only tell how far all runs are; needs only --output',
+  )
   add(
     '--print_commands',
     action='store_true',

@@ -37,12 +37,7 @@ def read(directory):
 
 def begin(directory, num_steps):
   """Records that a process starts."""
-  last = read(directory)
-  secs = last.secs
-  log = directory / LOG
-  if last.exit_code is None and last.started is not None and log.exists():
-    # Nobody saw it end; its last words say when.
-    secs += max(0.0, log.stat().mtime - last.started)
+  secs = total_secs(directory, read(directory), running=False)
   write(directory, Attempt(num_steps=num_steps, started=time.time(), secs=secs))
 
 
@@ -55,9 +50,26 @@ def end(directory, exit_code, message=''):
       last,
       exit_code=exit_code,
       message=message,
-      secs=last.secs + time.time() - last.started,
+      secs=total_secs(directory, last, running=True),
     ),
   )
+
+
+def total_secs(directory, last, *, running):
+  """Seconds of all attempts.
+
+  Args:
+    directory: of the run.
+    last: the last attempt.
+    running: whether it still runs.
+  """
+  if last.started is None or last.exit_code is not None:
+    return last.secs
+  log = directory / LOG
+  ended = time.time()
+  if not running:  # Nobody saw it end; its last words say when.
+    ended = log.stat().mtime if log.exists() else last.started
+  return last.secs + max(0.0, ended - last.started)
 
 
 def halt(directory, rung):

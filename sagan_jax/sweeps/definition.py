@@ -222,8 +222,13 @@ def _member(base, changes):
 
 
 def _check_distinct(found):
-  for a, b in itertools.combinations(found, 2):
-    if schema.differences(a.config, b.config):
+  known = reader.leaves(schema.Config)
+  fixed = [key for key, leaf in known.items() if not leaf.may_change]
+  first = {}
+  for b in found:
+    flat = schema.flatten(b.config)
+    a = first.setdefault(tuple(flat[key] for key in fixed), b)
+    if a is b:
       continue
     if a.config == b.config:
       raise errors.UserError(

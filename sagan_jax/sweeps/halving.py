@@ -35,7 +35,8 @@ def parse(text):
   Raises:
     UserError: if it says something else.
   """
-  pairs = dict(word.partition('=')[::2] for word in shlex.split(text))
+  words = [word.partition('=') for word in shlex.split(text)]
+  pairs = {key: value for key, _, value in words}
   try:
     if set(pairs) != set(_KEYS):
       raise ValueError(f'it has {", ".join(pairs) or "nothing"}')

@@ -31,7 +31,9 @@ def acquire(directory):
   with files.writing(directory):
     descriptor = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT, 0o666)
   for _ in range(_TRIES):  # Whoever looks at a lock holds it for an instant.
-    if _lock(descriptor, fcntl.LOCK_EX):
+    with files.writing(directory):
+      taken = _lock(descriptor, fcntl.LOCK_EX)
+    if taken:
       os.ftruncate(descriptor, 0)  # The process that it names has ended.
       return descriptor
     time.sleep(_PAUSE_SECS)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 
+from sagan_jax import files
 from sagan_jax.evaluation import protocol
 from sagan_jax.run import directory as run_directory
 from sagan_jax.sweeps import attempt, lock
@@ -12,6 +13,7 @@ from sagan_jax.sweeps import attempt, lock
 MISSING, RUNNING, STOPPED = 'missing', 'running', 'stopped'
 FINISHED, FAILED = 'finished', 'failed'
 _VARIANT = ('weights', 'bn_statistics', 'truncation')
+_SPEED = 'perf/images_per_sec'
 _FRESH_SECS = 300  # A run elsewhere whose log is older is taken for stopped.
 
 
@@ -76,10 +78,9 @@ def read(output, entry):
   scores, protocols = _scores(records)
   last = attempt.read(path)
   state = _state(path, entry['num_steps'], last, bool(rows))
-  speeds = [row['perf/images_per_sec'] for row in rows if _SPEED in row]
+  speeds = [row[_SPEED] for row in rows if _SPEED in row]
   steps = [row['step'] for row in rows if isinstance(row.get('step'), int)]
   step = max([*steps[-1:], *checkpoints(path)[-1:]], default=0)
-  running = state == RUNNING and last.exit_code is None and last.started
   return Result(
     name=entry['name'],
     setting=entry['setting'] or 'base',
@@ -88,7 +89,7 @@ def read(output, entry):
     step=entry['num_steps'] if state == FINISHED else step,
     num_steps=entry['num_steps'],
     images_per_sec=speeds[-1] if speeds else None,
-    secs=last.secs + (time.time() - last.started if running else 0.0),
+    secs=attempt.total_secs(path, last, running=state == RUNNING),
     scores=tuple(scores),
     protocols=protocols,
     message=last.message,
@@ -113,7 +114,7 @@ def is_done(path, config, num_steps):
     (path / 'samples' / f'{num_steps:08d}_{weights}.png').exists()
     for weights in ('raw', 'ema')
   )
-  if not drawn or config['eval.every_steps'] is None:
+  if not drawn or config.get('eval.every_steps') is None:
     return drawn
   records = json_lines(path / 'evaluations.jsonl')
   return any(_protocol(r).get('step') == num_steps for r in records)
@@ -144,20 +145,17 @@ def json_lines(path):
   return found
 
 
-_SPEED = 'perf/images_per_sec'
-
-
 def _state(path, num_steps, last, has_rows):
   if lock.is_held(path):
     return RUNNING
   config = path / run_directory.CONFIG
-  leaves = json.loads(config.read_bytes()) if config.exists() else None
+  leaves = files.read_json(config) if config.exists() else None
   if leaves and is_done(path, leaves, num_steps):
     return FINISHED
-  if last.halted is not None:
-    return f'halted at rung {last.halted} (successive halving)'
   if last.message:
     return FAILED
+  if last.halted is not None:
+    return f'halted at rung {last.halted} (successive halving)'
   log = path / 'metrics.jsonl'
   if has_rows and not lock.is_used(path):  # A scheduler has started it.
     fresh = time.time() - log.stat().mtime < _FRESH_SECS

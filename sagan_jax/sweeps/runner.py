@@ -56,7 +56,7 @@ class _Job:
       self.process.terminate()
       return
     pid, is_here = lock.holder(self.task.directory)
-    if is_here and lock.is_held(self.task.directory):
+    if pid is not None and is_here and lock.is_held(self.task.directory):
       with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
 
@@ -157,6 +157,7 @@ class Runner:
         continue
       self._active.remove(job)
       if job.process is None:  # Whose exit code went to nobody, or elsewhere.
+        self._say(f'{job.task.name}: the process that ran already has ended')
         self._queue.append(job.task)
       else:
         self._ended(job)

@@ -65,7 +65,9 @@ def markdown(found):
 def csv_text(found):
   """The same numbers, a row per member or setting and kind of score."""
   file = io.StringIO()
-  writer = csv.DictWriter(file, _FIELDS, lineterminator='\n')
+  writer: csv.DictWriter[str] = csv.DictWriter(
+    file, _FIELDS, lineterminator='\n'
+  )
   writer.writeheader()
   for result in found:
     writer.writerows(_member_rows(result))

@@ -1,7 +1,9 @@
 """Sweeps of the fake trainer, in this process and in others."""
 
+import signal
 import subprocess
 import sys
+import time
 
 from sagan_jax import sweep
 from tests.conftest import ROOT
@@ -55,3 +57,32 @@ def history(output, name):
   path = output / name / 'history'
   lines = path.read_text().splitlines() if path.exists() else []
   return [tuple(map(int, line.split())) for line in lines]
+
+
+def output_of(process):
+  """What a process says until it ends."""
+  output, _ = process.communicate(timeout=commands.TIMEOUT_SECS)
+  return output
+
+
+def killed(process):
+  """Kills a sweep, which its runs outlive."""
+  process.kill()
+  process.stdout.close()
+  assert process.wait() == -signal.SIGKILL
+
+
+def wait_until(condition, process):
+  """Waits for a condition while a process runs."""
+  deadline = time.monotonic() + commands.TIMEOUT_SECS
+  while not condition():
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def step_of(output, name):
+  """The step that a run has logged last."""
+  path = output / name
+  rows = commands.rows(path)
+  return rows[-1]['step'] if rows else 0
