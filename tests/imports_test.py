@@ -24,7 +24,15 @@ FOLDERS = (
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )
-COMMANDS = ('__main__', 'main', 'evaluate', 'sweep', 'benchmark', 'prepare')
+COMMANDS = (
+  '__main__',
+  'main',
+  'evaluate',
+  'sweep',
+  'launch',
+  'benchmark',
+  'prepare',
+)
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {
