@@ -4,6 +4,8 @@ r"""Trains one config many times: grids, lists and seeds of changes.
     --grid optim.generator.learning_rate=1e-4,2e-4 --seeds=3
   python -m sagan_jax.sweep --sweep=experiments/sweeps/attention.py --output=DIR
   python -m sagan_jax.sweep --output=DIR --status
+  python -m sagan_jax.sweep --sweep=attention --output=/shared/DIR \
+    --backend=slurm --submit -- --gpus_per_node=1 --time=4:00:00
 
 Every run has a directory in DIR, named by what it changes. The same command
 again runs what is missing, goes on with what was stopped or killed, and tries
@@ -21,6 +23,10 @@ generator.attention=(8,),(8,16).
 --halving='steps=1000,2000 keep=0.5 metric=fid_random' compares the settings at
 each of these steps, by the mean over seeds, and goes on with the best share.
 
+--backend hands all runs that are not done to a scheduler, as one job or an array
+of jobs, with the options of `python -m sagan_jax.launch BACKEND` after `--`.
+Without --submit it only prints what would be handed over.
+
 A run that stops (code 75), hangs (76) or is killed by a signal goes on, up to
 --restarts times; one that fails is recorded, and ends no other. Ctrl-C and
 SIGTERM stop all runs, which save their states.
@@ -36,10 +42,13 @@ import sys
 import time
 
 from sagan_jax import errors
+from sagan_jax.cluster import launchers
+from sagan_jax.cluster.launchers import flags
 from sagan_jax.config import command_line
 from sagan_jax.run import command, stop
 
 TRAINER = (sys.executable, '-m', 'sagan_jax.main')
+_ELSEWHERE = ('python', '-m', 'sagan_jax.main')  # Whatever that is there.
 _print = functools.partial(print, flush=True)
 
 
@@ -53,7 +62,12 @@ def main(argv=None, trainer=TRAINER):
   Returns:
     The exit code.
   """
-  args = command_line.parse(_parser(), argv)
+  argv = list(sys.argv[1:] if argv is None else argv)
+  own, options = argv, []
+  if '--' in argv:
+    own, options = argv[: argv.index('--')], argv[argv.index('--') + 1 :]
+  args = command_line.parse(_parser(), own)
+  launch = _launcher(args, options)
   if args.output is None:
     raise errors.UserError('no directory was given; set --output')
   # Not above: a command answers --help, and a stop, before jax is imported.
@@ -67,14 +81,17 @@ def main(argv=None, trainer=TRAINER):
   given = _definition(args)
   members = definition.members(given)
   halving = _halving(args, members)
-  if files.is_remote(output) and not args.print_commands:
+  if files.is_remote(output) and not (args.print_commands or launch):
     raise errors.UserError(
       f'--output={args.output} is no directory of this machine, which runs '
-      'started here need; set another, or use --print_commands'
+      'started here need; set another, or --backend, or --print_commands'
     )
   places = manifest.place(output, members)
   manifest.record(output, given.config, members, places)
   tasks = _tasks(members, places)
+  if launch:
+    launch(_commands(tasks, _ELSEWHERE))
+    return 0
   if args.print_commands:
     for each in _commands(tasks, trainer):
       _print(shlex.join(each))
@@ -121,7 +138,44 @@ def _parser():
     help='only write the configs of the runs and print the commands of those '
     'that are not done, for any scheduler: code 75 means run it again',
   )
+  names = ', '.join(launchers.BACKENDS)
+  add('--backend', metavar='NAME', help=f'run elsewhere: {names}')
+  add('--submit', action='store_true', help='with --backend: hand all over')
   return parser
+
+
+def _launcher(args, options):
+  """Returns what hands commands to a back end, or None to run them here."""
+  if args.backend is None:
+    if options or args.submit:
+      raise errors.UserError(
+        f'{options[0] if options else "--submit"} is for a scheduler; set '
+        f'--backend to one of {", ".join(launchers.BACKENDS)}'
+      )
+    return None
+  if args.backend not in launchers.BACKENDS:
+    raise errors.UserError(
+      f'--backend={args.backend} must be one of '
+      f'{", ".join(launchers.BACKENDS)}; leave it out to run here'
+    )
+  module = launchers.load(args.backend)
+  parser = command_line.make_parser('sweep ... --', module.__doc__)
+  parser.add_argument('--name', default='sweep', help='of the jobs')
+  flags.add(parser, module.Options)
+  given = command_line.parse(parser, options)
+  chosen = flags.options(module.Options, given)
+
+  def launch(commands):
+    if not commands:
+      _print('all runs are done')
+      return
+    plan = launchers.render(args.backend, given.name, commands, chosen)
+    if args.submit:
+      plan.submit()
+    else:
+      _print(plan.script(), end='')
+
+  return launch
 
 
 def _definition(args):
@@ -155,10 +209,10 @@ def _halving(args, members):
     return None
   from sagan_jax.sweeps import halving
 
-  if args.print_commands:
+  if args.print_commands or args.backend:
     raise errors.UserError(
-      '--halving needs the scores of runs, and --print_commands runs nothing; '
-      'leave one of them out'
+      '--halving compares runs of this machine; leave it out, or --backend and '
+      '--print_commands'
     )
   found = halving.parse(args.halving)
   halving.check(found, members)

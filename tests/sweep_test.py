@@ -147,8 +147,18 @@ def test_the_commands_of_what_is_left_can_be_run_elsewhere(tmp_path, capsys):
   assert '1 finished' in capsys.readouterr().out
 
 
+def test_halving_shows_a_failed_run_as_failed(tmp_path, monkeypatch):
+  monkeypatch.setenv('FAKE_EXITS', json.dumps({NAMES[0]: [2]}))
+  flag = '--halving=steps=4 keep=0.5 metric=fid_random'
+  assert sweeps.run(tmp_path, flag) == 1
+  table = (tmp_path / 'sweep.md').read_text()
+  assert f'| {NAMES[0]} | failed | 2/20 |' in table
+  assert f'| {NAMES[1]} | halted at rung 1 (successive halving) | 4/20' in table
+  assert table.count('| finished | 20/20 |') == 2
+
+
 def test_halving_goes_on_with_the_better_half(tmp_path, capsys):
-  flags = ('--halving=steps=4,8 keep=0.5 metric=fid_random', '--config.seed=3')
+  flags = ('--halving=steps=4,8 keep=0.5 metric=fid_random',)
   base = [f for f in sweeps.FLAGS if not f.startswith('--grid')]
   rates = '0.003,0.001,0.004,0.002'
   base.append(f'--grid=optim.generator.learning_rate={rates}')
@@ -201,7 +211,23 @@ def test_halving_goes_on_with_the_better_half(tmp_path, capsys):
         '--halving=steps=1 keep=0.5 metric=fid_random',
         '--print_commands',
       ],
-      '--print_commands runs nothing',
+      '--halving compares runs of this machine',
+    ),
+    (
+      ['--output=OUT', '--config=quickstart', '--backend=slrum'],
+      '--backend=slrum must be one of tpu-vm, xpk, gke, slurm, skypilot',
+    ),
+    (
+      ['--output=OUT', '--config=quickstart', '--submit'],
+      '--submit is for a scheduler; set --backend',
+    ),
+    (
+      ['--output=OUT', '--config=quickstart', '--', '--nodes=1'],
+      '--nodes=1 is for a scheduler; set --backend',
+    ),
+    (
+      ['--output=OUT', '--backend=slurm', '--', '--node=1'],
+      'unknown flag --node; did you mean --nodes',
     ),
     (
       ['--output=OUT', '--config=quickstart', '--grid=generator.chh=1'],
@@ -216,3 +242,30 @@ def test_refusals(tmp_path, flags, message):
     sweep.main(flags, trainer=sweeps.TRAINER)
   assert message.replace('OUT', str(output)) in str(caught.value)
   assert not output.exists()
+
+
+def test_a_job_array_of_what_is_left(tmp_path, capsys):
+  flags = ['--backend=slurm', '--', '--time=1:00:00', '--shared_workdir']
+  assert sweeps.run(tmp_path, *flags) == 0
+  text = capsys.readouterr().out
+  assert '#SBATCH --array=0-3' in text
+  assert '#SBATCH --time=1:00:00' in text
+  for number, name in enumerate(NAMES):
+    command = f"python -m sagan_jax.main --workdir='{tmp_path}/{name}'"
+    line = next(x for x in text.splitlines() if x.startswith(f'  {number}) '))
+    assert command.replace("'", '') in line.replace("'", '')
+    assert (tmp_path / name / 'config.json').exists()
+  assert sweeps.run(tmp_path) == 0
+  assert sweeps.run(tmp_path, *flags) == 0
+  assert capsys.readouterr().out.endswith('all runs are done\n')
+
+
+def test_submit_hands_the_script_over(tmp_path, monkeypatch):
+  stub = tmp_path / 'bin' / 'sbatch'
+  stub.parent.mkdir()
+  stub.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/submitted\n')
+  stub.chmod(0o755)
+  monkeypatch.setenv('PATH', f'{stub.parent}:{os.environ["PATH"]}')
+  flags = ['--backend=slurm', '--submit', '--', '--shared_workdir']
+  assert sweeps.run(tmp_path / 'out', *flags) == 0
+  assert '--array=0-3' in (tmp_path / 'submitted').read_text()

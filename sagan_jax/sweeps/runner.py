@@ -11,13 +11,12 @@ import time
 from typing import Any
 
 from sagan_jax import files, progress
+from sagan_jax.cluster import exit_codes
 from sagan_jax.config import schema
 from sagan_jax.run import stop
 from sagan_jax.sweeps import attempt, lock, manifest, results
 
 _POLL_SECS = 0.1
-HUNG = 76  # The exit code of a run that its watchdog has ended.
-_GO_ON = (stop.EXIT_CODE, HUNG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,9 +165,13 @@ class Runner:
     """Records how a process has ended; queues its task again if that helps."""
     task, code = job.task, job.process.returncode
     name, again = task.name, None
-    why = '' if code == 0 or code in _GO_ON else _reason(code, task.directory)
+    why = (
+      ''
+      if code == 0 or code in exit_codes.RESTART
+      else _reason(code, task.directory)
+    )
     may_go_on = stop.requested() or self._used[name] < self._restarts
-    if code in _GO_ON or (code < 0 and may_go_on):
+    if code in exit_codes.RESTART or (code < 0 and may_go_on):
       again, why = why or f'code {code}', ''
     attempt.end(task.directory, code, why)
     os.close(job.descriptor)
