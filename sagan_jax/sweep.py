@@ -23,9 +23,10 @@ generator.attention=(8,),(8,16).
 --halving='steps=1000,2000 keep=0.5 metric=fid_random' compares the settings at
 each of these steps, by the mean over seeds, and goes on with the best share.
 
---backend hands all runs that are not done to a scheduler, as one job or an array
-of jobs, with the options of `python -m sagan_jax.launch BACKEND` after `--`.
-Without --submit it only prints what would be handed over.
+--backend hands all runs that are neither done nor running to a scheduler, as a
+job or an array of jobs, with the options of `python -m sagan_jax.launch
+BACKEND` after `--`. Without --submit it only prints what would be handed over.
+Jobs that still wait there are not known here: submit no run twice.
 
 A run that stops (code 75), hangs (76) or is killed by a signal goes on, up to
 --restarts times; one that fails is recorded, and ends no other. Ctrl-C and
@@ -167,7 +168,7 @@ def _launcher(args, options):
 
   def launch(commands):
     if not commands:
-      _print('all runs are done')
+      _print('all runs are done or running')
       return
     plan = launchers.render(args.backend, given.name, commands, chosen)
     if args.submit:
@@ -229,13 +230,17 @@ def _tasks(members, places):
 
 
 def _commands(tasks, trainer):
-  """Writes the configs of the runs that are not done; returns their commands.
+  """Writes the configs of the runs that are left; returns their commands.
 
   This is all that a scheduler needs: a run is a command that can be repeated.
   """
-  from sagan_jax.sweeps import manifest
+  from sagan_jax.sweeps import manifest, results
 
-  left = [task for task in tasks if not task.is_done()]
+  left = [
+    task
+    for task in tasks
+    if not (task.is_done() or results.is_running(task.directory))
+  ]
   for task in left:
     manifest.configure(task.directory, task.config, task.num_steps)
   return [[*trainer, f'--workdir={task.directory}'] for task in left]

@@ -215,7 +215,8 @@ def _member(base, changes):
     for key, value in changes.items()
   }
   config = schema.replace(base, values)
-  compatibility.check(config, config.num_devices or 1)
+  filled = schema.replace(config, num_classes=config.num_classes or 1)
+  compatibility.check(filled, config.num_devices or 1)
   flat = schema.flatten(config)
   values = {key: flat[key] for key in changes}
   return Member(names.directory(values), values, config)

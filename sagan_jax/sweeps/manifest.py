@@ -12,7 +12,7 @@ import json
 from sagan_jax import errors, files
 from sagan_jax.config import schema
 from sagan_jax.run import directory as run_directory
-from sagan_jax.sweeps import definition
+from sagan_jax.sweeps import definition, lock
 
 _NAME = 'sweep.json'
 _FORMAT = 1
@@ -39,7 +39,10 @@ def place(output, members):
       continue
     found[member.name] = output / member.name
     differences = _differences(config, member.config)
-    if differences and run_directory.has_states(output / member.name):
+    if differences and (
+      run_directory.has_states(output / member.name)
+      or lock.is_held(output / member.name)
+    ):
       lines = tuple(differences.values())
       changed.setdefault(lines, []).append(member.name)
   if changed:

@@ -120,6 +120,18 @@ def is_done(path, config, num_steps):
   return any(_protocol(r).get('step') == num_steps for r in records)
 
 
+def is_running(path):
+  """Whether a process trains in a directory, as far as can be known.
+
+  A sweep of this machine holds a lock; else a scheduler may have started the
+  run, and its log has been written to a moment ago.
+  """
+  if lock.is_used(path):
+    return lock.is_held(path)
+  log = path / 'metrics.jsonl'
+  return log.exists() and time.time() - log.stat().mtime < _FRESH_SECS
+
+
 def checkpoints(path):
   """The steps that are saved, ascending; a half-written one is not."""
   place = path / run_directory.CHECKPOINTS
@@ -156,10 +168,8 @@ def _state(path, num_steps, last, has_rows):
     return FAILED
   if last.halted is not None:
     return f'halted at rung {last.halted} (successive halving)'
-  log = path / 'metrics.jsonl'
-  if has_rows and not lock.is_used(path):  # A scheduler has started it.
-    fresh = time.time() - log.stat().mtime < _FRESH_SECS
-    return RUNNING if fresh else STOPPED
+  if is_running(path):
+    return RUNNING
   return STOPPED if has_rows or checkpoints(path) else MISSING
 
 

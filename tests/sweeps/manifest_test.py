@@ -1,11 +1,13 @@
 """Tests of where runs are, and that they are found again."""
 
+import os
+
 import pytest
 from etils import epath
 
 from sagan_jax import errors
 from sagan_jax.config import schema
-from sagan_jax.sweeps import definition, manifest
+from sagan_jax.sweeps import definition, lock, manifest
 
 
 def members(**overrides):
@@ -72,6 +74,17 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
     'num_steps': 2500,
     'directory': 'n_dis=2',
   }
+
+
+def test_another_config_is_refused_where_a_process_trains(tmp_path):
+  output = epath.Path(tmp_path)
+  one, _ = members()
+  manifest.configure(output / 'n_dis=1', one.config, 7)
+  descriptor = lock.acquire(output / 'n_dis=1')
+  with pytest.raises(errors.UserError, match='batch_size: 32 -> 16'):
+    manifest.place(output, members(batch_size='16'))
+  os.close(descriptor)
+  manifest.place(output, members(batch_size='16'))
 
 
 @pytest.mark.parametrize('text', ['{}', '[]', '{"format": 0}'])
