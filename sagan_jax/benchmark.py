@@ -128,9 +128,10 @@ def _open_source(c):
   from sagan_jax import data
 
   try:
-    return data.make_source(image_size=c.image_size, **vars(c.dataset)), None
+    source = data.make_source(image_size=c.image_size, **vars(c.dataset))
   except errors.UserError as e:
     return None, str(e)
+  return (data.unlabelled(source) if c.num_classes == 1 else source), None
 
 
 def _with_classes(c, source, why_not):

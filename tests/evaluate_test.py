@@ -1,16 +1,13 @@
 """The commands that score checkpoints, and sets of images."""
 
 import shutil
-import types
 
 import pytest
-from absl import logging
 
-from sagan_jax import errors, main
-from sagan_jax.config import schema as config_lib
+from sagan_jax import errors, evaluate
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import loop, scoreboard, scoring
+from sagan_jax.run import command, loop, scoreboard, scoring
 from tests.support import commands, compilation, tiny
 
 
@@ -92,19 +89,17 @@ def test_a_run_without_checkpoints_is_refused(tmp_path):
     scoring.evaluate_checkpoints(tiny.opened(tmp_path))
 
 
-def _main(monkeypatch, **values):
-  """Runs the command in this process; returns (exit code, error text)."""
-  flags = {'config': None, 'mode': 'eval', 'workdir': None, 'step': None}
-  flags |= {'real': None, 'fake': None, 'allow_changes': []}
-  for name, value in (flags | values).items():
-    flag = types.SimpleNamespace(value=value)
-    monkeypatch.setattr(main, f'_{name.upper()}', flag)
-  errors = []
-  monkeypatch.setattr(
-    logging, 'error', lambda text, *args: errors.append(text % args)
-  )
-  monkeypatch.setattr(logging, 'set_verbosity', lambda _: None)
-  return main.main(['main']), ''.join(errors)
+def _main(*argv):
+  """Runs the command in this process; returns its exit code."""
+  return command.exit_code(evaluate.main, list(argv))
+
+
+def _overrides(**changes):
+  """Keys of a config as arguments: __ stands for the dot."""
+  return [
+    f'--config.{k.replace("__", ".")}={v}'
+    for k, v in (tiny.CHANGES | changes).items()
+  ]
 
 
 @pytest.mark.parametrize(
@@ -115,26 +110,54 @@ def _main(monkeypatch, **values):
     (b'', 'set --config.eval.inception_path'),
   ],
 )
-def test_a_bad_weights_file_ends_the_command(
-  workdir, monkeypatch, content, message
-):
+def test_a_bad_weights_file_ends_the_command(workdir, capsys, content, message):
   path = workdir / 'weights.pth'
   if content is not None:
     path.write_bytes(content)
-  c = tiny.config(eval__inception_path=str(path), eval__extractor='inception')
-  code, error = _main(monkeypatch, config=c, workdir=str(workdir))
+  code = _main(
+    f'--workdir={workdir}',
+    '--config.eval.extractor=inception',
+    f'--config.eval.inception_path={path}',
+  )
+  error = capsys.readouterr().err
   assert code == 2
   assert message in error and str(path) in error
   assert _records(workdir) == []
 
 
-def test_a_metric_that_is_not_made_does_not_hinder_the_command(
-  workdir, monkeypatch
-):
-  cache_dir = str(workdir / 'cache')
-  c = tiny.config(eval__best_metric='recall', eval__cache_dir=cache_dir)
-  assert _main(monkeypatch, config=c, workdir=str(workdir), step=2)[0] == 0
+def test_a_metric_that_is_not_made_does_not_hinder_the_command(workdir):
+  argv = [f'--workdir={workdir}', '--config.eval.best_metric=recall']
+  assert _main(*argv, '--step=2') == 0
   assert [r['protocol']['step'] for r in _records(workdir)] == [2]
+
+
+def test_the_command_scores_by_a_protocol_of_its_own(workdir, capsys):
+  argv = [f'--workdir={workdir}', '--config.eval.num_fakes=24']
+  assert _main(*argv) == 0
+  found = [
+    (r['protocol']['step'], r['protocol']['num_fake'])
+    for r in _records(workdir)
+  ]
+  assert found == [(2, 24), (4, 24), (6, 24)]
+  assert '- num_fake: 24' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('argv', 'text'),
+  [
+    ([], 'give either --workdir, '),
+    (['--workdir=a', '--real=b'], 'give either --workdir, '),
+    (['--config=quickstart'], 'give either --workdir, '),
+    (['--workdir=a', '--config=quickstart'], 'a run is scored by its own'),
+    (['--step=2'], 'a run is scored by its own config: give --workdir'),
+    (['--workdir=a', '--step=last'], "'last' is no step, best or all"),
+    (['--workdir=a', '--step=-1'], "'-1' is no step, best or all"),
+    (['--workdir=/none'], 'there is no run in /none'),
+  ],
+)
+def test_what_cannot_be_meant_is_refused(capsys, argv, text):
+  assert _main(*argv) == 2
+  assert text in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')
@@ -149,15 +172,17 @@ def prepared(tmp_path_factory):
   return names
 
 
-def _config(tmp_path, **changes):
-  changes = {'eval__num_reals': None, 'eval__num_fakes': 100} | changes
-  return tiny.config(eval__cache_dir=str(tmp_path / 'cache'), **changes)
+def _changes(tmp_path):
+  return {
+    'eval__num_reals': None,
+    'eval__num_fakes': 100,
+    'eval__cache_dir': str(tmp_path / 'cache'),
+  }
 
 
 def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   said = []
-  c = _config(tmp_path)
-  c = config_lib.resolve(c)
+  c = tiny.config(**_changes(tmp_path))
   record = scoring.evaluate_sources(c, *prepared, said.append)
   assert record['protocol']['num_real'] == 60
   assert record['protocol']['num_fake'] == 40
@@ -170,45 +195,39 @@ def test_two_sets_of_images_are_scored_without_a_model(prepared, tmp_path):
   assert 'real images: 60 from the cache' in said
   same = scoring.evaluate_sources(c, prepared[0], prepared[0], said.append)
   assert abs(same['scores']['fid_random']) < 1e-6 < found
-  with pytest.raises(ValueError, match='fake_data: .* and '):
+  with pytest.raises(errors.UserError, match='fake_data: .* and '):
     protocol.check_same(record['protocol'], same['protocol'])
 
 
-def test_the_command_scores_two_sets(prepared, tmp_path, monkeypatch, capsys):
-  real, fake = prepared
-  c = _config(tmp_path)
-  assert _main(monkeypatch, config=c, real=real, fake=fake) == (0, '')
+def _score_sets(tmp_path, real, fake, **changes):
+  return _main(
+    '--config=quickstart',
+    f'--real={real}',
+    f'--fake={fake}',
+    *_overrides(**_changes(tmp_path) | changes),
+  )
+
+
+def test_the_command_scores_two_sets(prepared, tmp_path, capsys):
+  assert _score_sets(tmp_path, *prepared) == 0
   assert '| fid_random |' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('left_out', ['config', 'real', 'fake'])
-def test_two_sets_need_their_names_and_a_protocol(
-  prepared, tmp_path, monkeypatch, left_out
-):
-  flags = {'config': _config(tmp_path), 'real': prepared[0]}
-  flags |= {'fake': prepared[1]}
-  code, error = _main(monkeypatch, **flags | {left_out: None})
-  assert code == 2
-  assert error.startswith('two sets of images need --config')
+@pytest.mark.parametrize('left_out', ['--config', '--real', '--fake'])
+def test_two_sets_need_their_names_and_a_protocol(prepared, capsys, left_out):
+  real, fake = prepared
+  argv = ['--config=quickstart', f'--real={real}', f'--fake={fake}']
+  assert _main(*(a for a in argv if not a.startswith(left_out))) == 2
+  assert 'two sets of images need --config' in capsys.readouterr().err
 
 
-def test_a_folder_without_images_ends_the_command(
-  prepared, tmp_path, monkeypatch
-):
+def test_a_folder_without_images_ends_the_command(prepared, tmp_path, capsys):
   (tmp_path / 'folder' / 'some_class').mkdir(parents=True)
-  code, error = _main(
-    monkeypatch,
-    config=_config(tmp_path),
-    real=prepared[0],
-    fake=f'folder:{tmp_path / "folder"}',
-  )
-  assert code == 2
-  assert str(tmp_path / 'folder' / 'some_class') in error
+  fake = f'folder:{tmp_path / "folder"}'
+  assert _score_sets(tmp_path, prepared[0], fake) == 2
+  assert str(tmp_path / 'folder') in capsys.readouterr().err
 
 
-def test_images_of_another_size_end_the_command(
-  prepared, tmp_path, monkeypatch
-):
-  c = _config(tmp_path, image_size=64)
-  code, error = _main(monkeypatch, config=c, real=prepared[0], fake=prepared[1])
-  assert code == 2 and '--config.image_size' in error
+def test_images_of_another_size_end_the_command(prepared, tmp_path, capsys):
+  assert _score_sets(tmp_path, *prepared, image_size=64) == 2
+  assert '--config.image_size' in capsys.readouterr().err

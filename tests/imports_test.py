@@ -232,6 +232,7 @@ def run_script(script, *arguments):
   return result.returncode, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_training_needs_no_optional_package(tmp_path):
   leaves = commands.leaves(num_steps=2, sample__every_steps=2)
   code, output = run_script(WITHOUT_THEM, str(tmp_path), leaves)

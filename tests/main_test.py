@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.support import commands
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_code_zero_and_all_files():
   workdir, output = commands.undisturbed()
   assert 'Traceback' not in output
@@ -32,6 +33,7 @@ def test_a_run_ends_with_code_zero_and_all_files():
   assert config['generator.ch'] == 4
 
 
+@pytest.mark.slow
 def test_a_row_of_the_real_networks_tells_their_gates():
   workdir, output = commands.undisturbed()
   for row in commands.rows(workdir):
@@ -119,6 +121,7 @@ def test_refuses_with_code_two_and_no_traceback(places, changes, message):
   assert not (places / 'run').exists()
 
 
+@pytest.mark.slow
 def test_refuses_the_directory_of_another_run():
   workdir, _ = commands.undisturbed()
   code, output = commands.run(*commands.flags(workdir, seed=1))
@@ -128,6 +131,7 @@ def test_refuses_the_directory_of_another_run():
   assert 'Traceback' not in output
 
 
+@pytest.mark.slow
 def test_refuses_the_checkpoint_of_another_model(tmp_path):
   workdir, _ = commands.undisturbed()
   shutil.copytree(workdir, tmp_path / 'run')
@@ -142,6 +146,7 @@ def test_refuses_the_checkpoint_of_another_model(tmp_path):
   assert saved['latent_dim'] != 24
 
 
+@pytest.mark.slow
 def test_a_finished_run_ends_at_once(tmp_path):
   workdir, _ = commands.undisturbed()
   shutil.copytree(workdir, tmp_path / 'run')

@@ -62,7 +62,9 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
       _time_steps(step, current, itertools.repeat(synthetic), 2, 1)
 
   gflop = flops.step_flops(gan) / 1e9
-  compiled = step.cost_analysis()['flops'] * mesh.size / c.batch_size / 1e9
+  compiled = (step.cost_analysis() or {}).get('flops')
+  if compiled is not None:
+    compiled *= mesh.size / c.batch_size / 1e9
   return {
     'compile_secs': compile_secs,
     'step_secs': secs,

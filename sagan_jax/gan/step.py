@@ -52,10 +52,12 @@ def train_step(gan, state, batch):
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
-  ema_params, ema_batch_stats = optax.incremental_update(
-    (g.params, g.stats['batch_stats']),
-    (state.ema_params, state.ema_batch_stats),
-    1 - decay,
+  ema_params, ema_batch_stats = (
+    optax.incremental_update(new, old, 1 - decay)
+    for new, old in (
+      (g.params, state.ema_params),
+      (g.stats['batch_stats'], state.ema_batch_stats),
+    )
   )
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
   return state_lib.GanState(

@@ -137,7 +137,7 @@ class Checkpointer:
     try:
       found = self._manager.restore(
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-      ).state
+      )['state']
     except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
       raise
     except Exception as e:  # Orbax has no class of its own: plain Exception.

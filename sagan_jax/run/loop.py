@@ -53,7 +53,10 @@ class Trainer:
     self._writer = None
     if run.is_main:
       self._writer = log.Writer(
-        run.workdir, start, tensorboard=c.log.tensorboard
+        run.workdir,
+        start,
+        tensorboard=c.log.tensorboard,
+        say=self.progress.say,
       )
     self.clock = log.Clock()
     self.step_log = step_log.StepLog(
@@ -79,7 +82,8 @@ class Trainer:
       UserError: if a loss is not finite (nothing is saved then), the data
         cannot be read (what was reached is), or a disk is full.
     """
-    state, self._state = self._state, None  # The first step donates it.
+    state = self._state
+    del self._state  # The first step donates it.
     with contextlib.ExitStack() as stack:
       # However the loop ends, what is being saved is worth the wait. Each is
       # closed, whatever the others raise; the checkpointer first.
@@ -133,6 +137,8 @@ class Trainer:
       if due or stopping:
         jax.block_until_ready(state)
         self.step_log.flush()
+        if self._writer:  # Rows up to a checkpoint are as safe as it is.
+          self._writer.flush()
       if stopping:
         self._stop(state)
       for event in due:

@@ -27,7 +27,7 @@ class StepLog:
     self._progress = progress
     self._clock = clock
     self._pending = collections.deque()  # (step, metrics) not yet looked at
-    self._interval = None
+    self._interval = (0.0, 0.0, 0)  # When, other work until then, step.
 
   def begin(self, step):
     """Starts to measure speed, after a step."""

@@ -36,7 +36,7 @@ def run(tmp_path_factory, cache):
   c = tiny.config(eval__cache_dir=str(cache), **CHANGES)
   with tiny.small_networks(), compilation.cheap_compilation():
     opened = Run.for_training(workdir, c)
-    state = opened.restore()
+    state = opened.init()
     scaled = jax.tree.map(lambda x: x * 1.5 + 0.1, state.generator.params)
     yield opened, dataclasses.replace(state, ema_params=scaled)
   opened.checkpointer.close()

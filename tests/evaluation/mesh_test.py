@@ -43,6 +43,7 @@ def _free_port():
     return s.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_processes(tmp_path, alone):
   port = _free_port()
   environment = commands.environment() | {'JAX_NUM_CPU_DEVICES': '1'}

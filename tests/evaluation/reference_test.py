@@ -11,7 +11,7 @@ from sagan_jax import errors
 from sagan_jax.cluster import sharding
 from sagan_jax.data import shapes
 from sagan_jax.evaluation import extractors, features, reference
-from tests import gcs
+from tests.support import gcs
 
 EXTRACTOR = extractors.random_conv_extractor()
 

@@ -54,6 +54,7 @@ def _collectives(text):
   return set(re.findall(rf' ({kinds})(?:-start)?\(', text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_devices', DEVICES[1:])
 def test_losses_do_not_depend_on_the_mesh(num_devices):
   _, one = _run(1)
@@ -64,6 +65,7 @@ def test_losses_do_not_depend_on_the_mesh(num_devices):
     np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_devices', DEVICES[1:])
 def test_every_step_of_the_recipe_is_the_same_on_any_mesh(num_devices):
   """At its rates, each step from the state that one device has reached."""
@@ -84,6 +86,7 @@ def test_every_step_of_the_recipe_is_the_same_on_any_mesh(num_devices):
       np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_devices', DEVICES[1:])
 def test_statistics_do_not_depend_on_the_mesh(num_devices):
   (one, _), (many, _) = _run(1), _run(num_devices)
@@ -129,6 +132,7 @@ def _text(variant):
   )[2].as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['plain', 'parts'])
 def test_devices_exchange_sums_only(variant):
   assert _collectives(_text(variant)) == {'all-reduce'}
@@ -136,6 +140,7 @@ def test_devices_exchange_sums_only(variant):
     assert not _collectives(small.conv_step(1)[2].as_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('variant', 'images'), [('plain', 2), ('parts', 1)])
 def test_every_device_convolves_its_own_images(variant, images):
   batches = re.findall(
@@ -145,6 +150,7 @@ def test_every_device_convolves_its_own_images(variant, images):
   assert {int(batch) for batch in batches} == {images}
 
 
+@pytest.mark.slow
 def test_eight_devices_share_the_work():
   one, eight = (small.conv_step(n)[2].cost_analysis()['flops'] for n in (1, 8))
   # An eighth, and what each does anew: spectral norms and Adam.
@@ -192,6 +198,7 @@ def test_groups_of_batch_norm_stay_where_their_images_are(group_size):
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_state_is_donated():
   gan, mesh, step = small.conv_step(8)
   state = small.fresh_state(gan, 32, mesh=mesh)

@@ -13,7 +13,7 @@ import pytest
 
 from sagan_jax import errors, files
 from sagan_jax.inception import download, weights
-from tests import gcs
+from tests.support import gcs
 
 CONTENT = b'weights' * 1000
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sagan_jax import errors, files
 from sagan_jax.pictures import grids
-from tests import gcs
+from tests.support import gcs
 
 
 def test_a_grid_is_filled_row_by_row():

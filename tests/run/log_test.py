@@ -12,7 +12,7 @@ import pytest
 
 from sagan_jax import errors, files
 from sagan_jax.run import board, log
-from tests import gcs
+from tests.support import gcs
 
 ROW = {
   'train/d_loss': 1.25,

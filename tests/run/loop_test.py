@@ -100,6 +100,7 @@ def test_everything_is_written_when_it_is_due(cadences):
   assert sorted(p.name for p in workdir.iterdir()) == [
     'checkpoints',
     'config.json',
+    'data.json',
     'metrics.jsonl',
     'samples',
   ]

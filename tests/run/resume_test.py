@@ -20,7 +20,7 @@ from tests.support import commands, compilation, tiny
 
 # Stops after three steps, in a save that does not end.
 SLOW_SAVE = """
-import sys, time
+import pathlib, sys, time
 from sagan_jax.run import checkpoint, stop
 from tests.support import tiny
 
@@ -31,7 +31,7 @@ def wait(self):
   time.sleep(100)
 
 with tiny.small_networks():
-  run = tiny.trainer(sys.argv[1], num_steps=10**6)
+  run = tiny.trainer(pathlib.Path(sys.argv[1]), num_steps=10**6)
   checkpoint.Checkpointer.wait = wait
   run.train()
 """
@@ -58,6 +58,7 @@ def files(workdir):
   return {p.name: p.read_bytes() for p in (workdir / 'samples').iterdir()}
 
 
+@pytest.mark.slow
 def test_disturbed_runs_end_as_an_undisturbed_one(tmp_path):
   """Kill -9, SIGTERM, Ctrl-C, each at some step, and the same command again."""
   straight, _ = commands.undisturbed()

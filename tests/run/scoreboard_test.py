@@ -87,7 +87,7 @@ def _best(run):
 def test_a_state_is_scored_recorded_and_told(run):
   said = []
   made = scoreboard.Scoreboard(run, 0, said.append)
-  scalars = made.of_state(_at(run.restore(), 3))
+  scalars = made.of_state(_at(run.init(), 3))
   assert scalars.keys() == {'eval/fid_random/ema_standing', 'perf/eval_secs'}
   (record,) = _records(run)
   value = record['scores']['fid_random']
@@ -105,7 +105,7 @@ def test_a_state_is_scored_recorded_and_told(run):
 def test_truncations_are_told_apart_in_the_log(tmp_path):
   run = tiny.opened(tmp_path, eval__truncations=(0.5,))
   made = scoreboard.Scoreboard(run, 0, lambda _: None)
-  scalars = made.of_state(run.restore())
+  scalars = made.of_state(run.init())
   names = {'eval/fid_random/ema_standing', 'eval/fid_random/ema_standing_0.5'}
   assert names < scalars.keys()
   run.checkpointer.close()
@@ -118,7 +118,7 @@ def test_truncations_are_told_apart_in_the_log(tmp_path):
 def test_the_best_is_kept_by_the_direction_of_the_metric(run, metric, best):
   values = {10: 4.0, 20: 3.0, 30: 5.0, 40: 5.0}
   made = _evaluations(run, 0, values, metric)
-  state = run.restore()
+  state = run.init()
   for step in values:
     made.of_state(_at(state, step))
   assert _best(run) == [best]
@@ -127,7 +127,7 @@ def test_the_best_is_kept_by_the_direction_of_the_metric(run, metric, best):
 
 def test_the_best_can_be_restored(run):
   made = _evaluations(run, 0, {10: 1.0, 20: 2.0})
-  state = run.restore()
+  state = run.init()
   marked = jax.tree.map(lambda x: x + 1, state.ema_params)
   made.of_state(_at(dataclasses.replace(state, ema_params=marked), 10))
   made.of_state(_at(state, 20))
@@ -141,14 +141,14 @@ def test_the_best_can_be_restored(run):
 
 
 def test_scores_of_another_protocol_do_not_hinder_the_best(run):
-  state = run.restore()
+  state = run.init()
   _evaluations(run, 0, {10: 1.0}).of_state(_at(state, 10))
   _evaluations(run, 10, {20: 2.0}, num_fake=8).of_state(_at(state, 20))
   assert _best(run) == [20]
 
 
 def test_a_resumed_run_drops_what_came_later(run):
-  state = run.restore()
+  state = run.init()
   values = {10: 3.0, 20: 4.0, 30: 2.0}
   made = _evaluations(run, 0, values)
   for step in values:
@@ -170,7 +170,7 @@ def test_a_resumed_run_drops_what_came_later(run):
 
 
 def test_a_step_that_is_scored_again_replaces_its_record(run):
-  state = run.restore()
+  state = run.init()
   for value in (3.0, 2.0):
     _evaluations(run, 10, {10: value}).of_state(_at(state, 10))
   (record,) = _records(run)
@@ -181,7 +181,7 @@ def test_a_step_that_is_scored_again_replaces_its_record(run):
 def test_a_failure_is_recorded_and_made_good(run, monkeypatch):
   said = []
   made = scoreboard.Scoreboard(run, 0, said.append)
-  state = run.restore()
+  state = run.init()
 
   def fail(*args):
     del args
@@ -254,7 +254,7 @@ def test_a_bad_protocol_that_nobody_checked_is_a_failure(
 ):
   run = tiny.opened(tmp_path, **changes)
   made = scoreboard.Scoreboard(run, 0, lambda _: None)
-  assert made.of_state(run.restore()) == {}
+  assert made.of_state(run.init()) == {}
   assert error in _records(run)[0]['error']
   made.close()
   run.checkpointer.close()
@@ -276,7 +276,7 @@ def test_a_stop_passes_through_and_leaves_no_record(run):
 
   made = scoreboard.Scoreboard(run, 0, lambda _: None, counter)
   made.check()
-  state = run.restore()
+  state = run.init()
   with pytest.raises(_Stopped):
     made.of_state(state)
   assert _records(run) == [] and not made.has(0) and _best(run) == []
@@ -294,12 +294,12 @@ def test_a_failing_report_keeps_the_record(run, monkeypatch):
   made = _evaluations(run, 0, {3: 1.0}, say=said.append)
   with monkeypatch.context() as patch:
     patch.setattr(tables, 'write', fail)
-    assert made.of_state(_at(run.restore(), 3))
+    assert made.of_state(_at(run.init(), 3))
   assert made.has(3) and _records(run)[0]['scores']['fid_random'] == 1.0
   assert any('could not be made (OSError: no space left)' in x for x in said)
   # The plots are made again next time.
   made._evaluator._values[6] = 2.0
-  made.of_state(_at(run.restore(), 6))
+  made.of_state(_at(run.init(), 6))
   assert '| 3 |' in (run.workdir / 'scores' / 'scores.md').read_text()
 
 
@@ -312,7 +312,7 @@ def test_a_record_that_cannot_be_written_ends_the_training(run, monkeypatch):
 
   monkeypatch.setattr(files, 'write', fail)
   with pytest.raises(errors.UserError, match='cannot write .*evaluations'):
-    made.of_state(_at(run.restore(), 3))
+    made.of_state(_at(run.init(), 3))
 
 
 def test_damaged_records_are_refused_where_the_run_is_opened(run):

@@ -48,7 +48,7 @@ def record(directory, num_devices, networks=tiny.small_networks, **changes):
   with networks():
     run = Run.for_training(directory / 'run', c)
     evaluator = evaluator_lib.Evaluator(run.config, run.mesh, run.source)
-    state = run.restore()
+    state = run.init()
     (made,) = evaluator.of_state(run.sampler, state)
   run.checkpointer.close()
   return made
