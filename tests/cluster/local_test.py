@@ -128,11 +128,8 @@ say(f'{jax.device_count()} devices, sum {total}')
     check=False,
   )
   assert process.returncode == 0, process.stderr
-  lines = [x for x in process.stdout.splitlines() if 'Gloo' not in x]
-  assert sorted(lines) == [
-    '[0] 4 devices, sum 3.0',
-    '[1] 4 devices, sum 3.0',
-  ]
+  # The lines of gloo can get into ours, within a process.
+  assert process.stdout.count('4 devices, sum 3.0') == 2, process.stdout
 
 
 def test_handlers_are_given_back():

@@ -110,7 +110,12 @@ def _directives(name, num_commands, options):
     '--requeue',
     '--signal=TERM@120',
   ]
-  return lines + shlex.split(options.sbatch)
+  return lines + [_directive(word) for word in shlex.split(options.sbatch)]
+
+
+def _directive(word):
+  flag, equals, value = word.partition('=')
+  return f'{flag}={shlex.quote(value)}' if equals else shlex.quote(word)
 
 
 def _srun(options):

@@ -14,7 +14,7 @@ cat > sagan.sbatch <<'END_OF_FILE'
 #SBATCH --requeue
 #SBATCH --signal=TERM@120
 #SBATCH --mem=0
-#SBATCH --comment=two words
+#SBATCH --comment='two words'
 
 module load cuda
 source venv/bin/activate
