@@ -18,7 +18,6 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
 from tests.support import checkpoints
 
-
 # Orbax leaves coroutines behind where a file cannot be read.
 pytestmark = pytest.mark.filterwarnings(
   'ignore::pytest.PytestUnraisableExceptionWarning'
