@@ -28,6 +28,7 @@ class StepLog:
     self._clock = clock
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interval = (0.0, 0.0, 0)  # When, other work until then, step.
+    self._began = (0.0, 0)  # When, step.
 
   def begin(self, step):
     """Starts to measure speed, after a step."""
