@@ -8,6 +8,7 @@ discriminator updates it makes.
 """
 
 import argparse
+import functools
 import itertools
 import json
 
@@ -42,6 +43,7 @@ def main(argv=None):
       are checked before the first is measured.
   """
   args, c = _parse(argv)
+  command.join(args)
   # Imported here so that --help answers at once.
   import jax
 
@@ -56,21 +58,30 @@ def main(argv=None):
   for variant in variants:
     compatibility.check(variant, mesh.size, jax.process_count())
 
+  if jax.process_index():  # All measure, and the first tells.
+    args.json = None
+    say = _say_nothing
+  else:
+    say = functools.partial(print, flush=True)
   report = {'machine': measure.machine(mesh), 'rows': []}
   _save(report, args.json)  # Refused now rather than after the work.
-  print(json.dumps(report['machine']), flush=True)
+  say(json.dumps(report['machine']))
   if source is None:
-    print(f'input: not measured: {why_not}', flush=True)
+    say(f'input: not measured: {why_not}')
   else:
     rate = report['input_images_per_sec'] = measure.measure_input(source, c)
-    print(f'{source.name}: {rate:.0f} images/s', flush=True)
+    say(f'{source.name}: {rate:.0f} images/s')
   for variant in variants:
     profile = args.profile if variant is variants[-1] else None
     report['rows'].append(_measure(variant, mesh, source, args, profile))
-    print(table(report['rows'][-1:]), flush=True)
+    say(table(report['rows'][-1:]))
     _save(report, args.json)
   if len(variants) > 1:
-    print(table(report['rows']))
+    say(table(report['rows']))
+
+
+def _say_nothing(text):
+  del text
 
 
 def table(rows):
@@ -199,6 +210,7 @@ def _parse(argv):
     metavar='DIR',
     help='write a trace of three steps of the last variant there',
   )
+  command.add_arguments(parser)
   args = command_line.parse(parser, argv)
   from sagan_jax.config import schema
 

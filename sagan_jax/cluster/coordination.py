@@ -5,6 +5,7 @@ The one file that uses it: jax has no public name for it.
 
 import json
 import time
+from typing import Any
 
 import jax
 from jax._src import distributed
@@ -21,7 +22,7 @@ class Store:
   """JSON values by key, seen by all processes that were joined."""
 
   def __init__(self):
-    self._client = distributed.global_state.client
+    self._client: Any = distributed.global_state.client
 
   def set(self, key, value):
     """Sets a key, in place of what it held."""

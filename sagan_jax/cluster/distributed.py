@@ -109,17 +109,15 @@ def initialize(member, join_secs=JOIN_SECS):
   tells why, by `failure`.
 
   Args:
-    member: a `Membership`; None does nothing.
+    member: a `Membership`.
     join_secs: how long to wait for the others.
 
   Returns:
-    (index of this process, count of processes); None if it is alone.
+    (index of this process, count of processes).
 
   Raises:
     UserError: if the environment does not say enough.
   """
-  if member is None:
-    return None
   import jax
 
   explicit = member.address is not None

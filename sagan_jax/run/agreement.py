@@ -34,13 +34,14 @@ def check_command(config, workdir, **arguments):
   Raises:
     UserError: on all processes, with what differs on which.
   """
-  if not agree.group():
+  group = agree.group()
+  if not group:
     return
   facts = {f'--config.{k}': v for k, v in schema.flatten(config).items()}
   facts |= {f'--{name}': value for name, value in arguments.items()}
   agree.same('command', facts | _versions(), COMMAND_SECS)
   if workdir is not None:
-    _check_directory(files.as_path(workdir))
+    _check_directory(group, files.as_path(workdir))
 
 
 def check_data(source):
@@ -97,9 +98,8 @@ def _code_digest():
   return digest.hexdigest()[:16]
 
 
-def _check_directory(workdir):
+def _check_directory(group, workdir):
   """Refuses directories that are not one: process 0 leaves a mark there."""
-  group = agree.group()
   if group.index == 0:
     with files.writing(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
@@ -153,5 +153,7 @@ def failed_anywhere(what, error):
   try:
     failures = group.gather(what, own, None if error is None else COMMAND_SECS)
   except TimeoutError:
+    if error is None:
+      raise
     raise error from None
   return next((text for text in failures if text is not None), None)

@@ -93,8 +93,9 @@ def can_be_later():
 
 def check():
   """Raises `Stopped` if a stop was asked for."""
-  if agree.group():
-    agree.group().check()
+  group = agree.group()
+  if group:
+    group.check()
   if requested():
     raise Stopped('stopped')
 

@@ -148,10 +148,6 @@ def test_slices_that_are_left_over_are_refused(changes, message):
     _membership(SLICES | changes)
 
 
-def test_initialize_does_nothing_for_a_process_that_is_alone():
-  assert distributed.initialize(None) is None
-
-
 def test_what_jax_cannot_find_out_is_refused(monkeypatch):
   import jax
 
