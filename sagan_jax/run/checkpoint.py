@@ -55,6 +55,11 @@ class Checkpointer:
           keep_period=keep_every_steps,
           cleanup_tmp_directories=writes,
           enable_async_checkpointing=True,
+          # Else processes mix up what they wait for, where the best state is
+          # saved while the last one still is.
+          multiprocessing_options=ocp.options.MultiprocessingOptions(
+            barrier_sync_key_prefix=self.directory.name
+          ),
           # Where a directory cannot be made, threads that wait for it would
           # keep the process alive for ten minutes.
           async_options=ocp.AsyncOptions(

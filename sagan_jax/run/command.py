@@ -91,7 +91,8 @@ def exit_code(main, argv=None):
   try:
     return main(argv) or 0
   except errors.UserError as e:
-    print(f'error: {e}', file=sys.stderr)
+    print(f'error: {e}', file=sys.stderr, flush=True)
+    _wait_for_another_to_blame(e)
     return _failed(exit_codes.REFUSED, f'error: {e}')
   except restarts.NoProgress as e:
     print(f'error: {e}', file=sys.stderr)
@@ -106,8 +107,7 @@ def exit_code(main, argv=None):
     if not _neighbors:
       raise
     traceback.print_exc()
-    if _may_be_of_others(e):
-      _neighbors.excuse()
+    _wait_for_another_to_blame(e)
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
 
 
@@ -116,13 +116,21 @@ def _failed_in_thread(error):
   _failed(exit_codes.REFUSED, f'error: {error}')
 
 
-def _may_be_of_others(error):
-  """Whether the death of another process may be to blame: it breaks sums."""
+def _wait_for_another_to_blame(error):
+  """Gives time to find a process whose death breaks what all do together."""
+  if not _neighbors:
+    return
   import jax
 
-  return isinstance(error, jax.errors.JaxRuntimeError) and not str(
-    error
-  ).startswith('RESOURCE_EXHAUSTED')
+  while error is not None:
+    text = str(error)
+    if isinstance(error, TimeoutError) or (
+      isinstance(error, jax.errors.JaxRuntimeError)
+      and not text.startswith('RESOURCE_EXHAUSTED')
+    ):
+      _neighbors.excuse()
+      return
+    error = error.__cause__ or error.__context__
 
 
 def _failed(code, text):

@@ -1,5 +1,6 @@
 """Two processes as one run, on this machine."""
 
+import contextlib
 import signal
 import time
 
@@ -41,11 +42,9 @@ def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
   began = time.monotonic()
   processes.terminate(launcher, 1)
   time.sleep(1)
-  for i in range(2):  # As a scheduler sends it later, to all.
-    try:
-      processes.terminate(launcher, i)
-    except AssertionError:
-      pass
+  if launcher.poll() is None:
+    with contextlib.suppress(AssertionError):  # It may have ended by itself.
+      processes.terminate(launcher, 0)
   code, codes, output = processes.end(launcher)
   assert time.monotonic() - began < STOP_SECS
   assert (code, codes) == (75, {0: 75, 1: 75}), output
@@ -89,9 +88,9 @@ def test_a_fault_in_one_process_ends_the_other_and_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_of_one_process_ends_both(tmp_path):
-  code, codes, output = processes.run(tmp_path, '0:disk:6')
+  code, codes, output = processes.run(tmp_path, '1:disk:6')
   assert (code, codes) == (2, {0: 2, 1: 2}), output
-  assert '[1] process 0: error: ' in output
+  assert '[0] process 1: error: ' in output
 
 
 @pytest.mark.slow

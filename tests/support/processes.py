@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from sagan_jax.gan import state as state_lib
@@ -44,8 +45,12 @@ def _environment(devices):
 
 
 def start(workdir, fault='none', *flags, name='main', count=2, **changes):
-  """Starts a run of several processes of one device each."""
-  return subprocess.Popen(
+  """Starts a run of several processes of one device each.
+
+  Its output is in the file `output` of what this returns.
+  """
+  output = tempfile.NamedTemporaryFile()
+  launcher = subprocess.Popen(
     [
       *(sys.executable, '-m', 'sagan_jax.launch', 'local'),
       *(f'--processes={count}', '--grace=60', '--'),
@@ -53,15 +58,17 @@ def start(workdir, fault='none', *flags, name='main', count=2, **changes):
     ],
     cwd=ROOT,
     env=_environment(1),
-    stdout=subprocess.PIPE,
+    stdout=output,
     stderr=subprocess.STDOUT,
-    text=True,
   )
+  launcher.output = output
+  return launcher
 
 
 def end(process):
   """Waits for the end; returns (exit code, {process: its code}, output)."""
-  output, _ = process.communicate(timeout=TIMEOUT_SECS)
+  process.wait(timeout=TIMEOUT_SECS)
+  output = pathlib.Path(process.output.name).read_text()
   codes = {
     int(i): int(code)
     for i, code in re.findall(r'process (\d+) ended with (\d+)', output)
@@ -139,15 +146,13 @@ def terminate(launcher, index, number=signal.SIGTERM):
 
 
 def wait_for_line(process, text, secs=TIMEOUT_SECS):
-  """Reads the output of a launcher until a line holds a text."""
+  """Waits until the output of a launcher holds a text."""
   deadline = time.monotonic() + secs
-  seen = []
-  for line in process.stdout:
-    seen.append(line)
-    if text in line:
-      return
-    assert time.monotonic() < deadline, ''.join(seen)
-  raise AssertionError(f'no {text!r}:\n{"".join(seen)}')
+  output = pathlib.Path(process.output.name)
+  while text not in output.read_text():
+    assert process.poll() is None, output.read_text()
+    assert time.monotonic() < deadline, output.read_text()
+    time.sleep(0.05)
 
 
 def _children(pid):
