@@ -20,6 +20,8 @@ from sagan_jax.run import pulse
 
 EXIT_CODE = exit_codes.STOPPED
 
+# How long a process that was asked to stop still waits to meet the others.
+JOIN_SECS = 15
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = threading.Event()
 _deferred = threading.Event()
@@ -164,9 +166,19 @@ def _act(number, asked_before):
     _neighbors.request_stop()
     return
   request()
-  if not _deferred.is_set() and not _joining.is_set():
+  if _joining.is_set():
+    # The others may have been asked before they had come so far.
+    timer = threading.Timer(JOIN_SECS, _end_unless_joined)
+    timer.daemon = True
+    timer.start()
+  elif not _deferred.is_set():
     _end(EXIT_CODE, 'stopped; run the same command again to go on')
   _tell('asked to stop ... (a second signal ends the process at once)')
+
+
+def _end_unless_joined():
+  if not _neighbors:
+    _end(EXIT_CODE, 'stopped; run the same command again to go on')
 
 
 def _end(code, text):

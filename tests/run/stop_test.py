@@ -104,3 +104,12 @@ def test_a_stop_is_no_exception_that_a_guard_may_survive():
 def test_importing_takes_over_no_signal():
   before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
   assert stop._ignore not in before
+
+
+def test_while_others_are_awaited_a_stop_waits_only_so_long():
+  body = 'stop.JOIN_SECS = 1; stop.await_others(); busy()'
+  code, text, secs = _end(_start(body), signal.SIGTERM)
+  assert code == 75
+  assert 'asked to stop ...' in text
+  assert text.endswith('stopped; run the same command again to go on\n')
+  assert 1 < secs < 10
