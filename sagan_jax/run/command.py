@@ -1,6 +1,7 @@
 """What all commands share: one boundary for errors, and how they stop."""
 
 import os
+import re
 import sys
 import traceback
 
@@ -8,6 +9,11 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
 from sagan_jax.run import pulse, restarts, stop, supervisor
 
+# What errors say when another process does not answer any more.
+_OF_OTHERS = re.compile(
+  'Gloo|UNAVAILABLE|DEADLINE_EXCEEDED|[Bb]arrier|Connection (closed|reset)'
+  '|coordination service'
+)
 _owns_process = False
 _neighbors = None
 
@@ -117,17 +123,10 @@ def _failed_in_thread(error):
 
 
 def _wait_for_another_to_blame(error):
-  """Gives time to find a process whose death breaks what all do together."""
-  if not _neighbors:
-    return
-  import jax
-
-  while error is not None:
-    text = str(error)
-    if isinstance(error, TimeoutError) or (
-      isinstance(error, jax.errors.JaxRuntimeError)
-      and not text.startswith('RESOURCE_EXHAUSTED')
-    ):
+  """Gives time to find a process whose end breaks what all do together."""
+  while _neighbors and error is not None:
+    # jax raises ValueError too, and orbax what it has made of either.
+    if isinstance(error, TimeoutError) or _OF_OTHERS.search(str(error)):
       _neighbors.excuse()
       return
     error = error.__cause__ or error.__context__

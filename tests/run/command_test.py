@@ -65,3 +65,53 @@ def test_a_reader_that_has_gone_is_no_fault():
   assert process.wait(timeout=60) == 1
   assert process.stderr.read() == ''
   process.stderr.close()
+
+
+class _Neighbors:
+  """Of a process that is one of several."""
+
+  def __init__(self):
+    self.calls = []
+
+  def excuse(self):
+    self.calls.append('excuse')
+
+  def fail(self, code, text):
+    self.calls.append((code, text))
+
+
+@pytest.mark.parametrize(
+  'error, calls',
+  [
+    (errors.UserError('x'), [(2, 'error: x')]),
+    (KeyError('x'), [(1, "KeyError: 'x'")]),
+    (
+      ValueError('Gloo AllGather failed: Connection closed by peer'),
+      [
+        'excuse',
+        (1, 'ValueError: Gloo AllGather failed: Connection closed by peer'),
+      ],
+    ),
+    (TimeoutError('x'), ['excuse', (1, 'TimeoutError: x')]),
+  ],
+)
+def test_an_error_in_one_process_is_told_to_all(monkeypatch, error, calls):
+  neighbors = _Neighbors()
+  monkeypatch.setattr(command, '_neighbors', neighbors)
+  command.exit_code(_raising(error))
+  assert neighbors.calls == calls
+
+
+def test_the_cause_of_an_error_counts_too(monkeypatch):
+  neighbors = _Neighbors()
+  monkeypatch.setattr(command, '_neighbors', neighbors)
+
+  def main(argv):
+    del argv
+    try:
+      raise RuntimeError('Barrier timed out')
+    except RuntimeError as e:
+      raise errors.UserError('no checkpoint was written') from e
+
+  command.exit_code(main)
+  assert neighbors.calls[0] == 'excuse'
