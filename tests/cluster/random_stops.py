@@ -19,6 +19,7 @@ import time
 from tests.support import processes
 
 STOP_SECS = 30
+NUM_STEPS = 60
 
 
 def main():
@@ -28,8 +29,10 @@ def main():
   parser.add_argument('--seed', type=int, default=0)
   args = parser.parse_args()
   draw = random.Random(args.seed)
-  wanted = processes.digest(processes.undisturbed())
   wrong = 0
+  with tempfile.TemporaryDirectory() as directory:
+    processes.run_alone(directory, 2, num_steps=NUM_STEPS)
+    wanted = processes.digest(directory)
   for i in range(args.repetitions):
     with tempfile.TemporaryDirectory() as directory:
       faults = _repetition(pathlib.Path(directory), draw, wanted, i)
@@ -41,10 +44,10 @@ def main():
 def _repetition(workdir, draw, wanted, i):
   """Returns what was wrong, a list of lines."""
   faults = []
-  launcher = processes.start(workdir)
+  launcher = processes.start(workdir, num_steps=NUM_STEPS)
   number = draw.choice([signal.SIGTERM, signal.SIGTERM, signal.SIGINT])
   whom = draw.choice([[0], [1], [0, 1], [0, 1, 'apart'], [1, 0, 'apart']])
-  delay = draw.uniform(1, 10)
+  delay = draw.uniform(2, 12)
   time.sleep(delay)
   began = time.monotonic()
   for index in whom:
@@ -67,7 +70,7 @@ def _repetition(workdir, draw, wanted, i):
     faults.append(f'{secs:.0f} s')
   if len(steps) > 1:
     faults.append(f'steps {sorted(steps)}')
-  again, _, told = processes.run(workdir)
+  again, _, told = processes.run(workdir, num_steps=NUM_STEPS)
   if again != 0 or processes.digest(workdir) != wanted:
     faults.append(f'then code {again}, another state: {told[-500:]}')
   print(

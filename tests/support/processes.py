@@ -81,10 +81,10 @@ def run(*arguments, **settings):
   return end(start(*arguments, **settings))
 
 
-def run_alone(workdir, devices, name='main'):
+def run_alone(workdir, devices, name='main', **changes):
   """Runs one process with several devices."""
   return subprocess.run(
-    _command(workdir, 'none', name),
+    _command(workdir, 'none', name, **changes),
     cwd=ROOT,
     env=_environment(devices),
     capture_output=True,
