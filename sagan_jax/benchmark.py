@@ -177,13 +177,13 @@ def _parse(argv):
   )
   parser.add_argument(
     '--steps',
-    type=_positive,
+    type=command_line.positive,
     default=50,
     help='steps whose median is reported (default: 50)',
   )
   parser.add_argument(
     '--warmup',
-    type=_positive,
+    type=command_line.positive,
     default=10,
     help='steps before these (default: 10)',
   )
@@ -209,14 +209,8 @@ def _list(text):
   return text.split(',')
 
 
-def _positive(text):
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
-  return int(text)
-
-
 def _positives(text):
-  return [_positive(part) for part in text.split(',')]
+  return [command_line.positive(part) for part in text.split(',')]
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import sys
 from sagan_jax import errors
 
 _PREFIX = '--config.'
+_MAX = 2**31 - 1
 
 
 def make_parser(name, description):
@@ -42,6 +43,15 @@ def add_config(parser, **options):
     '--config.generator.ch=32',
     **options,
   )
+
+
+def positive(text):
+  """The type of an argument that counts something."""
+  if not text.isdecimal() or not 1 <= int(text) <= _MAX:
+    raise argparse.ArgumentTypeError(
+      f'{text[:40]!r} is not an integer from 1 to {_MAX}'
+    )
+  return int(text)
 
 
 def parse(parser, argv=None):
