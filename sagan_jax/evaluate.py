@@ -62,7 +62,7 @@ def _step(text):
 
 
 def _evaluate_run(args):
-  if args.workdir is None or args.config is not None:
+  if not args.workdir or args.config is not None:
     raise errors.UserError(
       'a run is scored by its own config: give --workdir without --config; '
       '--config.key=value changes single keys'

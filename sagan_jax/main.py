@@ -30,7 +30,7 @@ def main(argv=None):
     help='config keys that may differ from those of the run',
   )
   args = command_line.parse(parser, argv)
-  if args.workdir is None:
+  if not args.workdir:
     raise errors.UserError('no directory was given; set --workdir')
   # Not above: a command answers --help, and a stop, before jax is imported.
   from sagan_jax.config import schema

@@ -27,6 +27,7 @@ Seed = Annotated[int, Range(0, at_most=_MAX)]
 Decay = Annotated[float, Range(0, below=1)]
 Positive = Annotated[float, Range(above=0)]
 DType = Literal['float32', 'bfloat16']
+Text = Annotated[str, NON_EMPTY]
 Metric = Annotated[str, OneOf(scores.METRICS)]
 
 _section = functools.partial(dataclasses.dataclass, frozen=True, kw_only=True)
@@ -71,9 +72,9 @@ class Ema:
 
 @_section()
 class Dataset:
-  name: str
-  data_dir: str | None
-  split: str
+  name: Text
+  data_dir: Text | None
+  split: Text
   num_examples: Count | None
   shuffle_buffer: Count | None
 
@@ -103,9 +104,9 @@ class Checkpoint:
 class Eval:
   every_steps: Count | None
   max_time_share: Annotated[float, Range(above=0, at_most=1)]
-  best_metric: str | None
+  best_metric: Text | None
   extractor: Literal['auto', 'inception', 'random']
-  inception_path: str | None
+  inception_path: Text | None
   dtype: DType
   metrics: Annotated[tuple[Metric, ...], NON_EMPTY]
   num_fakes: Count
@@ -119,7 +120,7 @@ class Eval:
   ]
   standing_batches: Count
   truncations: tuple[Positive, ...]
-  cache_dir: str
+  cache_dir: Text
 
 
 @_section()

@@ -72,10 +72,9 @@ def check_same_data(workdir, source):
   Raises:
     UserError: with what has changed.
   """
-  path = workdir / DATA
-  if not path.exists():  # Of a run from before this was recorded.
+  if not (workdir / DATA).exists():  # Of a run from before this was recorded.
     return
-  changed = data.changes(files.read_json(path)['identity'], source.identity)
+  changed = data.changes(_facts(workdir)['identity'], source.identity)
   if changed:
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
@@ -109,7 +108,20 @@ def record(workdir, config, source):
 
 def class_names(workdir, num_classes):
   """The names of a run's classes, or their numbers where none are recorded."""
-  path = workdir / DATA
-  if path.exists():
-    return tuple(files.read_json(path)['class_names'])
+  if (workdir / DATA).exists():
+    return tuple(_facts(workdir)['class_names'])
   return tuple(str(i) for i in range(num_classes))
+
+
+def _facts(workdir):
+  """What `record` wrote about the data."""
+  path = workdir / DATA
+  facts = files.read_json(path)
+  kinds = {'identity': dict, 'class_names': list}
+  for key, kind in kinds.items():
+    if not isinstance(facts, dict) or not isinstance(facts.get(key), kind):
+      raise errors.UserError(
+        f'{path} is damaged: it has no {key!r}; restore it from a copy, or '
+        'delete it, if the data of the run is as it was'
+      )
+  return facts

@@ -127,6 +127,7 @@ class Run:
   @functools.cached_property
   def gan(self):
     """The `Gan`, on the mesh."""
+    compatibility.check_model(self.config)  # The config may be changed.
     return build.build_gan(self.config, self.mesh)
 
   @functools.cached_property
