@@ -11,7 +11,6 @@ from etils import epath
 
 from sagan_jax import errors
 
-
 # {scheme of a URL: the package that reads and writes it, where TensorFlow is
 # not}.
 PACKAGES = {
