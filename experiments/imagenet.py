@@ -26,7 +26,7 @@ def get_config():
   c.num_classes = 1000
   c.batch_size = 256  # Images an update, over all devices (SAG: 4 x 64).
   c.num_steps = 1_000_000  # Updates of the generator (paper, figure 3).
-  c.n_dis = 1  # Updates of the discriminator a step (paper, section 4.2).
+  c.n_dis = 1  # Updates of the discriminator per step (paper, section 4.2).
   c.num_microbatches = 1  # Parts a batch passes in, to save memory.
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
@@ -42,7 +42,7 @@ def get_config():
   c.generator.ch = 64  # Width unit (SAG: gf_dim).
   c.generator.attention = (32,)  # Resolutions with self-attention (SAG).
   c.generator.residual = ()  # Resolutions with the ablation's control block.
-  # Images a batch-norm group; None: the whole batch. SAG: a GPU's 64.
+  # Images per batch-norm group; None: the whole batch. SAG: a GPU's 64.
   c.generator.bn_group_size = 64
   c.generator.bn_decay = 0.999  # Of running moments, per step (SAG ops.py).
   c.generator.bn_eps = 1e-5  # Added to variances (SAG ops.py).
@@ -66,7 +66,7 @@ def get_config():
 
   # Average of G's parameters and running moments, beside the raw ones.
   c.ema = ConfigDict()
-  c.ema.decay = 0.9999  # A step (BigGAN-PyTorch launch_SAGAN script).
+  c.ema.decay = 0.9999  # Per step (BigGAN-PyTorch launch_SAGAN script).
   c.ema.start_step = 2000  # Until then a copy (the same script).
 
   c.dataset = ConfigDict()

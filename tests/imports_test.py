@@ -14,6 +14,7 @@ from tests.support import commands
 # A folder imports from those below it and from itself; a command (a file at the
 # top) from all, but from no other command. Folders of one line stay apart.
 FOLDERS = (
+  ('sweeps',),
   ('run',),
   ('config',),
   ('evaluation', 'pictures'),
@@ -23,7 +24,15 @@ FOLDERS = (
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )
-COMMANDS = ('__main__', 'main', 'evaluate', 'benchmark', 'prepare')
+COMMANDS = (
+  '__main__',
+  'main',
+  'evaluate',
+  'sweep',
+  'launch',
+  'benchmark',
+  'prepare',
+)
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.
 NEED_OPTIONAL = {

@@ -2,10 +2,12 @@
 
 A config file has a function `get_config()` that returns a ConfigDict or a dict.
 Those of this package are in `experiments/`, and `sagan_jax.experiments` when it
-is installed: import a base from there, which works in any directory.
+is installed: import a base from there, which works in any directory. Files of
+another `Kind` are found and executed in the same way.
 """
 
 import contextlib
+import dataclasses
 import inspect
 import pathlib
 import re
@@ -19,9 +21,27 @@ from sagan_jax.config import annotations, reader
 SHIPPED = pathlib.Path(__file__).parents[1] / 'experiments'
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What a file is for, as its errors name it."""
+
+  noun: str
+  flag: str  # That names the file.
+  function: str  # That the file defines, and that returns a dict.
+  shipped: pathlib.Path  # The directory of those of this package.
+
+  def names(self):
+    """The names of those of this package."""
+    stems = (path.stem for path in self.shipped.glob('*.py'))
+    return sorted(stem for stem in stems if stem != '__init__')
+
+
+CONFIG = Kind('config', '--config', 'get_config', SHIPPED)
+
+
 def names():
   """The names of the configs of this package."""
-  return sorted(p.stem for p in SHIPPED.glob('*.py') if p.stem != '__init__')
+  return CONFIG.names()
 
 
 def load(name):
@@ -37,13 +57,27 @@ def load(name):
   Raises:
     UserError: if there is no such file or it fails, with its line.
   """
-  path, argument = find(name)
+  return execute(CONFIG, name, reader.flatten)
+
+
+def execute(kind, name, convert=dict):
+  """Executes a file and returns the ConfigDict or dict of its function.
+
+  Args:
+    kind: a `Kind`.
+    name: as of `load`.
+    convert: what to make of it; it may meet the mistakes of the file.
+
+  Raises:
+    UserError: as `load`.
+  """
+  path, argument = find(name, kind)
   try:
     code = compile(path.read_bytes(), str(path), 'exec')
   except OSError as e:
     raise errors.UserError(
-      f'cannot read the config file {path}: {e.strerror or e}; set --config to '
-      f'a file or one of {", ".join(names())}'
+      f'cannot read the {kind.noun} file {path}: {e.strerror or e}; set '
+      f'{kind.flag} to a file or one of {", ".join(kind.names())}'
     ) from e
   except SyntaxError as e:
     line = f':{e.lineno}' if e.lineno else ''
@@ -54,63 +88,68 @@ def load(name):
   sys.modules[module.__name__] = module  # Where dataclasses look for it.
   with _telling(path), _importing_from(path.parent):
     exec(code, vars(module))
-    get_config = _function(path, module)
-    tree = get_config(*_arguments(path, get_config, argument))
+    function = _function(kind, path, module)
+    tree = function(*_arguments(kind, path, function, argument))
     if not hasattr(tree, 'items'):
-      code = get_config.__code__
+      code = function.__code__
       raise errors.UserError(
-        f'{code.co_filename}:{code.co_firstlineno}: get_config() returns '
+        f'{code.co_filename}:{code.co_firstlineno}: {kind.function}() returns '
         f'{tree!r}, not a ConfigDict or a dict; mend the file'
       )
-    return reader.flatten(tree)
+    return convert(tree)
 
 
-def find(name):
-  """Finds a config file.
+def find(name, kind=CONFIG):
+  """Finds a config file, or one of another kind.
 
   Args:
     name: as of `load`.
+    kind: a `Kind`.
 
   Returns:
     (path of the file, argument or None). The file of a path may not exist.
 
   Raises:
-    UserError: if there is no config of that name.
+    UserError: if there is none of that name.
   """
   match = re.fullmatch(r'(.*\.py)(?::(.*))?', name, re.DOTALL)
   if match:
     return files.as_path(match[1]), match[2]
   stem, colon, argument = name.partition(':')
-  if stem in names():
-    return files.as_path(SHIPPED / f'{stem}.py'), argument if colon else None
+  names = kind.names()
+  if stem in names:
+    path = files.as_path(kind.shipped / f'{stem}.py')
+    return path, argument if colon else None
   if files.as_path(f'{name}.py').exists():
     hint = f'; did you mean {f"{name}.py"!r}?'
   else:
-    hint = annotations.nearest(pathlib.PurePath(stem).name, names())
+    hint = annotations.nearest(pathlib.PurePath(stem).name, names)
   raise errors.UserError(
-    f'there is no config {name!r}{hint}; set --config to one of '
-    f'{", ".join(names())}, or to the path of a .py file'
+    f'there is no {kind.noun} {name!r}{hint}; set {kind.flag} to one of '
+    f'{", ".join(names)}, or to the path of a .py file'
   )
 
 
-def _function(path, module):
-  get_config = getattr(module, 'get_config', None)
-  if not isinstance(get_config, types.FunctionType):
+def _function(kind, path, module):
+  function = getattr(module, kind.function, None)
+  if not isinstance(function, types.FunctionType):
     raise errors.UserError(
-      f'{path} has no function get_config(); define one that returns the config'
+      f'{path} has no function {kind.function}(); define one that returns the '
+      f'{kind.noun}'
     )
-  return get_config
+  return function
 
 
-def _arguments(path, get_config, argument):
+def _arguments(kind, path, function, argument):
   arguments = () if argument is None else (argument,)
   try:
-    inspect.signature(get_config).bind(*arguments)
+    inspect.signature(function).bind(*arguments)
   except TypeError as e:
     given = 'no argument' if argument is None else f'the argument {argument!r}'
     raise errors.UserError(
-      f'{path}: get_config{inspect.signature(get_config)} was given {given} '
-      f'({e}); set --config=FILE{":ARGUMENT" if argument is None else " alone"}'
+      f'{path}: {kind.function}{inspect.signature(function)} was given {given} '
+      f'({e}); set {kind.flag}=FILE'
+      f'{":ARGUMENT" if argument is None else " alone"}'
     ) from e
   return arguments
 

@@ -1,4 +1,4 @@
-"""Features of the real images, made once and kept by what they are of.
+"""Features of the real images, made once and kept under a digest of their origin.
 
 A reference is a pair of files, `<key>.npz` and `<key>.json`: arrays, and the
 description that the key is a digest of. They can be copied to another machine,

@@ -92,6 +92,8 @@ class Trainer:
       # However the loop ends, what is being saved is worth the wait. Each is
       # closed, whatever the others raise; the checkpointer first.
       stack.callback(self.progress.close)
+      if self._scoreboard:
+        stack.callback(self._scoreboard.close)
       if self._writer:
         stack.callback(self._writer.close)
       stack.callback(self.run.checkpointer.close)
@@ -101,7 +103,8 @@ class Trainer:
         if not event.is_done(int(state.step)):
           self._handle(event, state)
       state = self._train_from(state)
-    for line in summary.end(self.run, self._scoreboard):
+      lines = summary.end(self.run, self._scoreboard)
+    for line in lines:  # When all is closed: nothing comes after them.
       self.progress.say(line)
     return state
 

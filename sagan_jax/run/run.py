@@ -100,6 +100,7 @@ class Run:
       keep_last=self.config.checkpoint.keep_last,
       keep_every_steps=self.config.checkpoint.keep_every_steps,
       writes=self.trains,
+      log=self._say,
     )
 
   @functools.cached_property
@@ -195,7 +196,10 @@ class Run:
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""
     return checkpoint.Checkpointer(
-      self.workdir / directory.BEST, keep_last=1, writes=writes
+      self.workdir / directory.BEST,
+      keep_last=1,
+      writes=writes,
+      log=self._say,
     )
 
   def sample(self, labels, *, seed=0, step=None, weights='ema'):
@@ -230,6 +234,10 @@ class Run:
     params, stats = self._generators[step, weights]
     sampler = self._sampler(min(len(numbers), self.config.eval.batch_size))
     return sampler.generate(params, stats, jax.random.key(seed), numbers)
+
+  def _say(self, text):
+    if self.is_main:
+      print(text, flush=True)
 
   def _label_numbers(self, labels):
     numbers = []

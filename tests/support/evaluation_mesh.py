@@ -41,10 +41,7 @@ def record(directory, num_devices, networks=tiny.small_networks, **changes):
     The record.
   """
   changes = CHANGES | {'eval__cache_dir': str(directory / 'cache')} | changes
-  c = tiny.config(num_devices=num_devices or 1, **changes)
-  if num_devices is None:
-    del c.num_devices
-    c.num_devices = None
+  c = tiny.config(num_devices=num_devices, **changes)
   with networks():
     run = Run.for_training(directory / 'run', c)
     evaluator = evaluator_lib.Evaluator(run.config, run.mesh, run.source)

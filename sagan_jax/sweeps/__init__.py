@@ -1,0 +1,1 @@
+"""Many runs in one directory: what they are, running them, comparing them."""

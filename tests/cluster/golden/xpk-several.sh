@@ -1,0 +1,3 @@
+xpk workload create --cluster=pods --workload=sagan-0 --tpu-type=v5p-64 --num-slices=1 --docker-image=images/sagan:1 --max-restarts=3 --restart-on-exit-codes=75,76 --termination-grace-period-seconds=25 --zone=us-east5-a --project=gans --spot '--command=exec python -m sagan_jax.main --config=experiments/imagenet.py --workdir=gs://bucket/runs/1 --config.seed=1'
+
+xpk workload create --cluster=pods --workload=sagan-1 --tpu-type=v5p-64 --num-slices=1 --docker-image=images/sagan:1 --max-restarts=3 --restart-on-exit-codes=75,76 --termination-grace-period-seconds=25 --zone=us-east5-a --project=gans --spot '--command=exec python -m sagan_jax.main --config=experiments/imagenet.py --workdir=gs://bucket/runs/1 --config.seed=2'

@@ -1,0 +1,1 @@
+xpk workload create --cluster=pods --workload=sagan --tpu-type=v6e-64 --num-slices=1 --docker-image=images/sagan:1 --max-restarts=100 --restart-on-exit-codes=75,76 --termination-grace-period-seconds=60 '--command=exec python -m sagan_jax.main --config=experiments/imagenet.py --workdir=gs://bucket/runs/1 --config.seed=1'
