@@ -53,6 +53,10 @@ def check_same_config(workdir, config, allow_changes=()):
   changed = schema.differences(saved, config)
   for key in allow_changes:
     changed.pop(key, None)
+  if (workdir / DATA).exists():
+    # Data may move: what it is, not where, is compared by `check_same_data`.
+    for key in ('dataset.name', 'dataset.data_dir'):
+      changed.pop(key, None)
   if changed:
     raise errors.UserError(
       f'{workdir} holds a run with another config:\n  '

@@ -55,7 +55,7 @@ def contents(directory):
 def nothing_compiled():
   """Fails where a training step or a program of a sampler is compiled."""
 
-  def refuse(*args, **kwargs):
+  def refuse(*unused_args, **unused_kwargs):
     raise AssertionError('this should have been refused before compiling')
 
   with pytest.MonkeyPatch.context() as patch:
