@@ -212,14 +212,12 @@ def test_tfds_data_that_is_not_described(places, capsys):
   mistakes.check(Case('main', argv, told), places, capsys)
 
 
-@pytest.mark.parametrize('package', ['tensorflow_datasets', 'tensorflow'])
-def test_tfds_without_its_packages(places, capsys, monkeypatch, package):
-  pytest.importorskip('tensorflow_datasets')
-  monkeypatch.setitem(sys.modules, package, None)
-  content = '{"name": "mine", "version": "1.0.0", "fileFormat": "tfrecord"}'
-  _tfds(places, content)
+def test_tfds_without_its_packages(places, capsys, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  _tfds(places, '{}')
   argv = train('tfds:mine', dataset__data_dir='PLACES/tfds')
-  mistakes.check(Case('main', argv, ["'mine'"]), places, capsys)
+  told = ['tfds:mine', "pip install 'sagan_jax[tfds]'"]
+  mistakes.check(Case('main', argv, told), places, capsys)
 
 
 @pytest.mark.parametrize('scheme', ['gs', 's3'])
@@ -235,7 +233,8 @@ def test_a_bucket_without_its_package(
     'config': [f'--config={url}.py', '--workdir=PLACES/run'],
     'data': train(f'array:{url}'),
   }[flag]
-  told = [url, f'pip install {scheme.replace("gs", "gc")}fs']
+  package = {'gs': 'gcsfs', 's3': 's3fs'}[scheme]
+  told = [url, f'pip install {package}']
   mistakes.check(Case('main', argv, told), places, capsys)
 
 
@@ -256,7 +255,11 @@ def test_an_image_that_is_found_damaged_while_training(places, capsys):
   mistakes.check_text(case, places, capsys.readouterr().err)
   saved = [int(p.name) for p in (workdir / 'checkpoints').iterdir()]
   path.write_bytes(content)
-  assert _run(*argv) == 0
+  # Repaired, it is another file: that is for a person to say.
+  mistakes.check(
+    Case('main', argv, [str(workdir), 'class bee']), places, capsys
+  )
+  assert _run(*argv, '--allow_changes=dataset.name') == 0
   assert saved == [] or f'after step {saved[0]}' in capsys.readouterr().out
 
 
@@ -308,8 +311,8 @@ def test_a_run_whose_data_has_another_class(places, capsys):
   assert _run(*train(source, workdir)) == 0
   _add_class(places)
   argv = train(source, workdir, num_steps=3)
-  told = [str(workdir), 'num_classes: 2 -> 3']
-  mistakes.check(Case('main', argv, ['num_classes'] or told), places, capsys)
+  told = [str(workdir), 'classes added: cow']
+  mistakes.check(Case('main', argv, told), places, capsys)
 
 
 def test_data_may_move(places, capsys):
