@@ -9,9 +9,3 @@ class UserError(ValueError):
   which key or file to change. Every other exception is a fault of this package
   and shows its traceback.
   """
-
-
-def in_one_line(error):
-  """What an exception of other code says: both ends of its first line."""
-  line = f'{type(error).__name__}: {error}'.splitlines()[0]
-  return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'

@@ -186,7 +186,7 @@ class TfdsSource:
       raise errors.UserError(
         f'a record of {self.name!r}, split {split!r}, in '
         f'{self._builder.data_dir} cannot be read '
-        f'({errors.in_one_line(e)}); repair or prepare the data again'
+        f'({e.message.splitlines()[0][:240]}); repair it or prepare it again'
       ) from e
 
   def _checked(self, batches) -> Iterator[source.Batch]:

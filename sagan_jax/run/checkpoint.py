@@ -191,7 +191,7 @@ class Checkpointer:
       )
       raise errors.UserError(
         f'{what} could not be written to {self.directory} '
-        f'({errors.in_one_line(e)}); {earlier}: free space there or mend its '
+        f'({_in_one_line(e)}); {earlier}: free space there or mend its '
         'permissions, and run the same command again'
       ) from e
 
@@ -219,7 +219,7 @@ class Checkpointer:
       else 'to begin anew, as no earlier one is there'
     )
     return errors.UserError(
-      f'the checkpoint {path} is damaged ({errors.in_one_line(error)}); restore its '
+      f'the checkpoint {path} is damaged ({_in_one_line(error)}); restore its '
       f'files from a copy, or move it away {advice}'
     )
 
@@ -230,6 +230,12 @@ def table(state):
     jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype)]
     for path, leaf in jax.tree_util.tree_leaves_with_path(state)
   }
+
+
+def _in_one_line(error):
+  """Where and why something failed: both ends of the first line."""
+  line = f'{type(error).__name__}: {error}'.splitlines()[0]
+  return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'
 
 
 def _check_same_model(saved, wanted, path):

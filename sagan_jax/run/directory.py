@@ -9,6 +9,7 @@ samples/          grids; scores/ holds tables and plots
 """
 
 import json
+import os
 
 from sagan_jax import data, errors, files
 from sagan_jax.config import schema
@@ -17,6 +18,23 @@ CONFIG = 'config.json'
 DATA = 'data.json'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
+
+
+def check_name(workdir):
+  """Refuses to train in a directory whose checkpoints could not be read.
+
+  Args:
+    workdir: a path or URL.
+
+  Raises:
+    UserError: if its name holds [, * or ?, which orbax takes for patterns when
+      it merges the files of a checkpoint.
+  """
+  if found := [x for x in '[*?' if x in os.fspath(workdir)]:
+    raise errors.UserError(
+      f'no checkpoint can be written to {workdir}, because of the {found[0]!r} '
+      'in its name; choose another --workdir'
+    )
 
 
 def has_states(workdir):

@@ -116,7 +116,12 @@ def test_a_disk_that_is_full_from_the_beginning(disk, capsys, kind):
   mistakes.check_text(Case(kind, argv, [f'{disk}/run']), disk, error)
 
 
-def test_preparing_more_than_fits_goes_on_when_there_is_room(disk, capsys):
+def test_preparing_onto_a_disk_that_fills_up(disk, capsys, monkeypatch):
+  """What is written so far stays, and the preparation goes on."""
+  usage = shutil.disk_usage(disk)
+  monkeypatch.setattr(
+    shutil, 'disk_usage', lambda path: usage._replace(free=1 << 40)
+  )
   argv = [
     '--source=shapes',
     '--image_size=32',
@@ -126,7 +131,7 @@ def test_preparing_more_than_fits_goes_on_when_there_is_room(disk, capsys):
   with open(disk / 'filler', 'wb') as file:
     file.write(b'x' * (2 << 20))
   assert command.exit_code(prepare.main, argv) == 2
-  error = capsys.readouterr().err
+  error = capsys.readouterr().err.removeprefix('prepare: 0 of 900 images\n')
   mistakes.check_text(Case('prepare', argv, [f'{disk}/out']), disk, error)
   (disk / 'filler').unlink()
   assert command.exit_code(prepare.main, argv) == 0
@@ -231,7 +236,7 @@ def test_losses_that_are_not_finite(tmp_path, capsys, dtype, saved):
 
 
 @pytest.mark.parametrize(
-  'name', ['with spaces', 'lr[1e-4]', 'schön-日本', '%(x)s{0}$HOME*?', '-dash']
+  'name', ['with spaces', 'lr=1e-4,x]', 'schön-日本', '%(x)s{0}$HOME', '-dash']
 )
 def test_directories_of_any_name(tmp_path, capsys, name):
   workdir = tmp_path / name
@@ -248,3 +253,13 @@ def test_directories_of_any_name(tmp_path, capsys, name):
   assert len(list((workdir / 'samples').iterdir())) == 4
   shutil.rmtree(workdir)
   assert {p.name for p in tmp_path.iterdir()} == {f'{name}-cache'}
+
+
+@pytest.mark.parametrize('name', ['lr[1e-4]', 'run*', 'what?'])
+def test_directories_whose_checkpoints_could_not_be_read(
+  tmp_path, capsys, name
+):
+  workdir = tmp_path / name / 'run'
+  case = Case('main', mistakes.train(workdir), [str(workdir), '--workdir'])
+  mistakes.check(case, tmp_path, capsys)
+  assert not workdir.exists()
