@@ -14,6 +14,8 @@ import re
 import sys
 import traceback
 import types
+from collections.abc import Callable
+from typing import Any
 
 from sagan_jax import errors, files
 from sagan_jax.config import annotations, reader
@@ -60,7 +62,7 @@ def load(name):
   return execute(CONFIG, name, reader.flatten)
 
 
-def execute(kind, name, convert=dict):
+def execute(kind, name, convert: Callable[[Any], dict] = dict):
   """Executes a file and returns the ConfigDict or dict of its function.
 
   Args:

@@ -28,10 +28,12 @@ class StepLog:
     self._clock = clock
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interval = (0.0, 0.0, 0)  # When, other work until then, step.
+    self._began = (0.0, 0)  # When, step.
 
   def begin(self, step):
     """Starts to measure speed, after a step."""
     self._interval = (time.perf_counter(), 0.0, step)
+    self._began = (time.perf_counter(), step)
 
   def add(self, step, metrics):
     """Takes the metrics of a step that was just launched.
@@ -91,8 +93,9 @@ class StepLog:
     self._interval = (now, other, step)
     steps = step - step_then
     secs = (now - since) - (other - other_then)  # Of stepping alone.
+    began, first = self._began  # An interval may have no evaluation, or one.
     left = self._run.config.num_steps - step
     return {
       'perf/images_per_sec': steps * self._run.config.batch_size / secs,
-      'perf/eta_secs': (now - since) / steps * left,
+      'perf/eta_secs': (now - began) / (step - first) * left,
     }
