@@ -4,12 +4,12 @@ import dataclasses
 import hashlib
 from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import struct
 
 from sagan_jax.gan import losses
 
@@ -39,7 +39,7 @@ class Gan:
   unroll: bool = False
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class NetState:
   """One network."""
 
@@ -52,7 +52,7 @@ class NetState:
     return {'params': self.params if params is None else params, **self.stats}
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class GanState:
   """All that a run needs to go on, besides its config.
 

@@ -18,6 +18,18 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
 from tests.support import checkpoints
 
+# Orbax leaves coroutines behind where it fails.
+pytestmark = pytest.mark.filterwarnings(
+  'ignore::pytest.PytestUnraisableExceptionWarning'
+)
+
+
+@pytest.fixture(autouse=True)
+def end_of_coroutines():
+  """They end here, not in some other test."""
+  yield
+  gc.collect()
+
 
 @pytest.fixture
 def make(tmp_path):
@@ -103,8 +115,6 @@ DAMAGES = {
 }
 
 
-# Orbax leaves coroutines behind where it fails.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('damage', DAMAGES)
 def test_a_damaged_file_is_refused_or_of_no_consequence(
   intact, tmp_path, damage
@@ -211,8 +221,6 @@ def limited_files(num_bytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# Orbax leaves coroutines behind; gc ends them here, not in some other test.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('notices', ['check', 'wait', 'close'])
 def test_a_full_disk_leaves_earlier_checkpoints_intact(make, notices):
   state = checkpoints.make_state()
@@ -227,7 +235,6 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact(make, notices):
     while saver._manager.is_saving_in_progress() and notices == 'check':
       time.sleep(0.01)
     getattr(saver, notices)()
-  gc.collect()
   again = make()
   assert again.steps() == [7]
   restored = again.restore(checkpoints.shapes(state), 7)
@@ -247,7 +254,9 @@ def test_a_save_that_cannot_begin_leaves_no_thread_behind(make, tmp_path):
   with pytest.raises(errors.UserError, match=message):
     saver.save(checkpoints.make_state())
   saver.close()
-  assert {t for t in threading.enumerate() if not t.daemon} <= before
+  for thread in set(threading.enumerate()) - before:
+    thread.join(timeout=5)
+    assert thread.daemon or not thread.is_alive(), thread
 
 
 def test_a_check_does_not_wait_for_a_save_in_progress(make, monkeypatch):
