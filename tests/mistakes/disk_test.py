@@ -120,7 +120,7 @@ def test_preparing_onto_a_disk_that_fills_up(disk, capsys, monkeypatch):
   """What is written so far stays, and the preparation goes on."""
   usage = shutil.disk_usage(disk)
   monkeypatch.setattr(
-    shutil, 'disk_usage', lambda path: usage._replace(free=1 << 40)
+    shutil, 'disk_usage', lambda _: usage._replace(free=1 << 40)
   )
   argv = [
     '--source=shapes',
@@ -159,6 +159,7 @@ def test_scores_of_a_run_that_is_read_only(disk, capsys):
   mistakes.check(case, disk, capsys)
 
 
+@pytest.mark.slow
 def test_a_background_save_that_fails_ends_the_process(disk):
   """No thread of the checkpointer keeps it alive."""
   workdir = disk / 'run'

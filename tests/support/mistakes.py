@@ -55,7 +55,8 @@ def contents(directory):
 def nothing_compiled():
   """Fails where a training step or a program of a sampler is compiled."""
 
-  def refuse(*unused_args, **unused_kwargs):
+  def refuse(*args, **kwargs):
+    del args, kwargs
     raise AssertionError('this should have been refused before compiling')
 
   with pytest.MonkeyPatch.context() as patch:
