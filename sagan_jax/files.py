@@ -54,7 +54,9 @@ def _refuse_what_is_no_path(text):
       raise errors.UserError(
         f'{text} needs a package for {scheme}://: pip install {packages[1]}'
       )
-  elif slashes == '//':  # Else it would become a folder called SCHEME:.
+  elif slashes and slashes.startswith(
+    '//'
+  ):  # Else it would become a folder called SCHEME:.
     raise errors.UserError(
       f'{text!r} is no path; URLs may begin with '
       f'{", ".join(f"{known}://" for known in PACKAGES)}'

@@ -245,8 +245,11 @@ class Run:
     for label in labels:
       if isinstance(label, str):
         if label not in self.class_names:
+          names = ', '.join(self.class_names[:20])
+          hint = schema.nearest(label, self.class_names)
           raise errors.UserError(
-            f'there is no class {label!r}{schema.nearest(label, self.class_names)}'
+            f'there is no class {label!r}{hint or f"; there are {names}"}; set '
+            'labels to names or numbers of classes'
           )
         label = self.class_names.index(label)
       if not 0 <= label < self.config.num_classes:
