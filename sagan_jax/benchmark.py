@@ -57,7 +57,11 @@ def main(argv=None):
     compatibility.check(variant, mesh.size, jax.process_count())
 
   report = {'machine': measure.machine(mesh), 'rows': []}
-  _save(report, args.json)  # Refused now rather than after the work.
+  # Refused now rather than after the work.
+  _save(report, args.json)
+  if args.profile is not None:
+    with files.writing(args.profile):
+      files.as_path(args.profile).mkdir(parents=True, exist_ok=True)
   print(json.dumps(report['machine']), flush=True)
   if source is None:
     print(f'input: not measured: {why_not}', flush=True)

@@ -125,8 +125,8 @@ def test_labels_may_be_names(trained):
     ([10], r'label 10 must be in \[0, 10\)'),
     ([-1], r'label -1 must be in \[0, 10\)'),
     ([], 'no labels were given: one per image'),
-    (['squar'], "there is no class 'squar'; did you mean 'square'"),
-    (['x'], "there is no class 'x'; there are .*square.*; set labels"),
+    (['tringle'], "there is no class 'tringle'; did you mean 'triangle'"),
+    (['x'], "there is no class 'x'; there are .*star.*; set labels"),
   ],
 )
 def test_labels_that_are_none_are_refused(trained, labels, match):
