@@ -218,9 +218,13 @@ class Run:
       uint8 NumPy array [n, H, W, 3].
 
     Raises:
-      UserError: if a label is none, or as `restore`.
+      UserError: if a label, the seed or the weights are none, or as `restore`.
     """
     numbers = self._label_numbers(labels)
+    if weights not in ('ema', 'raw'):
+      raise errors.UserError(f"weights={weights!r} must be 'ema' or 'raw'")
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+      raise errors.UserError(f'seed={seed!r} must be an integer in [0, 2**31)')
     if step is None:
       step = max(self.checkpointer.steps(), default=None)
     if (step, weights) not in self._generators:
@@ -252,9 +256,13 @@ class Run:
             'labels to names or numbers of classes'
           )
         label = self.class_names.index(label)
-      if not 0 <= label < self.config.num_classes:
+      if not (
+        isinstance(label, (int, np.integer))
+        and 0 <= label < self.config.num_classes
+      ):
         raise errors.UserError(
-          f'label {label} must be in [0, {self.config.num_classes})'
+          f'label {label!r} must be an integer in [0, '
+          f'{self.config.num_classes}), or the name of a class'
         )
       numbers.append(int(label))
     if not numbers:

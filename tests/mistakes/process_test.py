@@ -70,7 +70,7 @@ CASES = {
     [
       '--config=quickstart',
       '--output=PLACES/new',
-      '--grid.sead=1,2',
+      '--grid=sead=1,2',
     ],
     ['sead'],
   ),

@@ -122,8 +122,9 @@ def test_labels_may_be_names(trained):
 @pytest.mark.parametrize(
   ('labels', 'match'),
   [
-    ([10], r'label 10 must be in \[0, 10\)'),
-    ([-1], r'label -1 must be in \[0, 10\)'),
+    ([10], r'label 10 must be an integer in \[0, 10\)'),
+    ([-1], r'label -1 must be an integer in \[0, 10\)'),
+    ([1.5], r'label 1.5 must be an integer in'),
     ([], 'no labels were given: one per image'),
     (['tringle'], "there is no class 'tringle'; did you mean 'triangle'"),
     (['x'], "there is no class 'x'; there are .*star.*; set labels"),
@@ -132,6 +133,19 @@ def test_labels_may_be_names(trained):
 def test_labels_that_are_none_are_refused(trained, labels, match):
   with pytest.raises(errors.UserError, match=match):
     Run.open(trained).sample(labels)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'match'),
+  [
+    ({'seed': -1}, r'seed=-1 must be an integer in \[0, 2\*\*31\)'),
+    ({'seed': 2**40}, r'seed=1099511627776 must be an integer in'),
+    ({'weights': 'mean'}, "weights='mean' must be 'ema' or 'raw'"),
+  ],
+)
+def test_arguments_that_cannot_be_are_refused(trained, arguments, match):
+  with pytest.raises(errors.UserError, match=match):
+    Run.open(trained).sample([1], **arguments)
 
 
 def test_a_step_without_checkpoint_is_refused(trained):
