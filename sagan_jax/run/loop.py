@@ -134,6 +134,7 @@ class Trainer:
     self.clock.restart()
     start, num_steps = int(state.step), self.run.config.num_steps
     self.step_log.begin(start)
+    self.progress.begin()
     for step in range(start + 1, num_steps + 1):
       batch = self._next(batches, state)
       state, metrics = step_fn(state, batch)
