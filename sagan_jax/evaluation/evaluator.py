@@ -77,10 +77,14 @@ class Evaluator:
 
     Raises:
       UserError: if images are too few for a metric, more real images are asked
-        for than there are, there is no such metric as is to choose the best, or
-        a batch does not split into the generator's batch-norm groups.
+        for than there are, there is no such metric as is to choose the best, a
+        batch does not split into the generator's batch-norm groups, or the
+        cache cannot be made.
     """
     e = self.c.eval
+    cache = files.as_path(e.cache_dir)
+    with files.writing(cache):
+      cache.mkdir(parents=True, exist_ok=True)
     if fake is None:
       self._check_groups()
     num_fake = e.num_fakes

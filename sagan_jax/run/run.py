@@ -4,7 +4,6 @@ import dataclasses
 import functools
 
 import jax
-import numpy as np
 
 from sagan_jax import data, errors, files
 from sagan_jax.cluster import sharding
@@ -12,6 +11,7 @@ from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint, directory
+from sagan_jax.run import labels as labels_lib
 
 
 class Run:
@@ -220,7 +220,7 @@ class Run:
     Raises:
       UserError: if a label, the seed or the weights are none, or as `restore`.
     """
-    numbers = self._label_numbers(labels)
+    numbers = labels_lib.numbers(labels, self.class_names)
     if weights not in ('ema', 'raw'):
       raise errors.UserError(f"weights={weights!r} must be 'ema' or 'raw'")
     if not isinstance(seed, int) or not 0 <= seed < 2**31:
@@ -243,31 +243,6 @@ class Run:
   def _say(self, text):
     if self.is_main:
       print(text, flush=True)
-
-  def _label_numbers(self, labels):
-    numbers = []
-    for label in labels:
-      if isinstance(label, str):
-        if label not in self.class_names:
-          names = ', '.join(self.class_names[:20])
-          hint = schema.nearest(label, self.class_names)
-          raise errors.UserError(
-            f'there is no class {label!r}{hint or f"; there are {names}"}; set '
-            'labels to names or numbers of classes'
-          )
-        label = self.class_names.index(label)
-      if not (
-        isinstance(label, (int, np.integer))
-        and 0 <= label < self.config.num_classes
-      ):
-        raise errors.UserError(
-          f'label {label!r} must be an integer in [0, '
-          f'{self.config.num_classes}), or the name of a class'
-        )
-      numbers.append(int(label))
-    if not numbers:
-      raise errors.UserError('no labels were given: one per image')
-    return np.array(numbers, np.int32)
 
   def _sampler(self, batch_size):
     mesh = sharding.local_mesh(self.mesh)

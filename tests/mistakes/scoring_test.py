@@ -69,6 +69,11 @@ SCORING = {
     [*EVALUATE, '--config.latent_dim=64'],
     ['PLACES/run/checkpoints/2', 'another model'],
   ),
+  'a cache that is a file': (
+    damage.nothing,
+    [*EVALUATE, '--config.eval.cache_dir=PLACES/run/config.json'],
+    ['PLACES/run/config.json'],
+  ),
   'another size': (
     damage.nothing,
     [*EVALUATE, '--config.image_size=33'],
