@@ -45,7 +45,7 @@ def main(argv=None):
   if name not in known:
     near = difflib.get_close_matches(name, known, 1)
     hint = f'did you mean {near[0]!r}?' if near else f'there are {list(known)}'
-    print(f'no command {name!r}; {hint}', file=sys.stderr)
+    print(f'error: there is no command {name!r}; {hint}', file=sys.stderr)
     return 2
   sys.argv = [f'sagan-jax {name}', *rest]
   runpy.run_module(f'sagan_jax.{name}', run_name='__main__', alter_sys=True)

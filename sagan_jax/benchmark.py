@@ -64,7 +64,11 @@ def main(argv=None):
   else:
     say = functools.partial(print, flush=True)
   report = {'machine': measure.machine(mesh), 'rows': []}
-  _save(report, args.json)  # Refused now rather than after the work.
+  # Refused now rather than after the work.
+  _save(report, args.json)
+  if args.profile is not None:
+    with files.writing(args.profile):
+      files.as_path(args.profile).mkdir(parents=True, exist_ok=True)
   say(json.dumps(report['machine']))
   if source is None:
     say(f'input: not measured: {why_not}')
@@ -188,13 +192,13 @@ def _parse(argv):
   )
   parser.add_argument(
     '--steps',
-    type=_positive,
+    type=command_line.positive,
     default=50,
     help='steps whose median is reported (default: 50)',
   )
   parser.add_argument(
     '--warmup',
-    type=_positive,
+    type=command_line.positive,
     default=10,
     help='steps before these (default: 10)',
   )
@@ -221,14 +225,8 @@ def _list(text):
   return text.split(',')
 
 
-def _positive(text):
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
-  return int(text)
-
-
 def _positives(text):
-  return [_positive(part) for part in text.split(',')]
+  return [command_line.positive(part) for part in text.split(',')]
 
 
 if __name__ == '__main__':

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       'give either --workdir, to score checkpoints of a run, or --config, '
       '--real and --fake, to score two sets of images'
     )
-  if of_run and (args.workdir is None or args.config is not None):
+  if of_run and (not args.workdir or args.config is not None):
     raise errors.UserError(
       'a run is scored by its own config: give --workdir without --config; '
       '--config.key=value changes single keys'

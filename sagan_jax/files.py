@@ -1,13 +1,24 @@
 """Paths, local or remote, and files that are there whole or not at all."""
 
 import contextlib
+import importlib.util
 import json
 import os
+import re
 import secrets
 
 from etils import epath
 
 from sagan_jax import errors
+
+# {scheme of a URL: the package that reads and writes it, where TensorFlow is
+# not}.
+PACKAGES = {
+  'gs': 'gcsfs',
+  's3': 's3fs',
+  'az': 'adlfs',
+  'hf': 'huggingface_hub',
+}
 
 
 def as_path(name):
@@ -18,9 +29,38 @@ def as_path(name):
 
   Returns:
     An `epath.Path`; a local one is absolute.
+
+  Raises:
+    UserError: if it can be no path, or a URL needs a package that is missing.
   """
+  _refuse_what_is_no_path(os.fspath(name))
   path = epath.Path(name).expanduser()
   return path if is_remote(path) else epath.Path(os.path.abspath(path))
+
+
+def _refuse_what_is_no_path(text):
+  if not text or '\0' in text:
+    raise errors.UserError(
+      f'{text!r} is no path; give that of a file or folder'
+    )
+  scheme, slashes = re.match('(?:([a-z][a-z0-9+.-]+):(/+))?', text).groups()
+  if scheme in PACKAGES:
+    if slashes != '//':
+      raise errors.UserError(
+        f'{text!r} is no path; did you mean {scheme}://BUCKET/NAME?'
+      )
+    packages = ('tensorflow', PACKAGES[scheme])
+    if not any(importlib.util.find_spec(name) for name in packages):
+      raise errors.UserError(
+        f'{text} needs a package for {scheme}://: pip install {packages[1]}'
+      )
+  elif slashes and slashes.startswith(
+    '//'
+  ):  # Else it would become a folder called SCHEME:.
+    raise errors.UserError(
+      f'{text!r} is no path; URLs may begin with '
+      f'{", ".join(f"{known}://" for known in PACKAGES)}'
+    )
 
 
 def is_remote(path):
@@ -109,9 +149,11 @@ def read_json(path):
     return json.loads(path.read_text())
   except OSError as e:
     raise errors.UserError(
-      f'cannot read {os.fspath(path)}: {e.strerror or e}'
+      f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '
+      'permissions, or restore it from a copy'
     ) from e
-  except ValueError as e:  # Also of bytes that are no text.
+  except (ValueError, RecursionError) as e:  # Also of bytes that are no text.
     raise errors.UserError(
-      f'{os.fspath(path)} is damaged: it is not JSON ({e})'
+      f'{os.fspath(path)} is damaged: it is not JSON ({e}); restore it from a '
+      'copy, or delete what it describes and make that again'
     ) from e

@@ -32,7 +32,7 @@ def main(argv=None):
   )
   command.add_arguments(parser)
   args = command_line.parse(parser, argv)
-  if args.workdir is None:
+  if not args.workdir:
     raise errors.UserError('no directory was given; set --workdir')
   command.join(args)
   # Not above: a command answers --help, and a stop, before jax is imported.

@@ -13,8 +13,11 @@ dataset.json, and `array:DIR` refuses it.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
+
+from sagan_jax import errors
+from sagan_jax.config import command_line
+from sagan_jax.run import command
 
 _FOLDER = 'folder:'
 
@@ -24,30 +27,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
   Args:
     argv: arguments; None is those of the process.
+
+  Raises:
+    UserError: if an argument is refused, data cannot be read, or the directory
+      cannot be written.
   """
   parser = _parser()
-  args = parser.parse_args(argv)
+  args = command_line.parse(parser, argv)
   _check(parser, args)
-  from sagan_jax import errors  # Imported here so that --help is quick.
-
-  try:
-    print(_prepare(args) if args.verify is None else _verify(args))
-  except errors.UserError as e:
-    print(f'prepare: {e}', file=sys.stderr)
-    sys.exit(2)
+  print(_prepare(args) if args.verify is None else _verify(args))
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m sagan_jax.prepare',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command_line.make_parser('prepare', __doc__)
   parser.add_argument(
     '--source', help='a data set, as --config.dataset.name has it'
   )
-  parser.add_argument('--image_size', type=int, help='pixels, of either side')
+  parser.add_argument(
+    '--image_size',
+    type=command_line.positive,
+    help='pixels, of either side',
+  )
   parser.add_argument('--output', help='directory to write')
   parser.add_argument(
     '--split', default='train', help='of the source (default: train)'
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     '--num_examples',
-    type=int,
+    type=command_line.positive,
     help='write only the first ones in stored order (default: all)',
   )
   parser.add_argument(
@@ -70,21 +70,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-  """Ends the program if arguments are missing or have no effect."""
+  """Refuses arguments that are missing or have no effect."""
   if args.verify is None:
     for key in ('source', 'image_size', 'output'):
-      if getattr(args, key) is None:
+      if getattr(args, key) in (None, ''):
         parser.error(f'--{key} is needed (or --verify=DIR)')
     return
   used = {'verify'} | ({'split'} if args.verify.startswith(_FOLDER) else set())
-  for key, value in vars(args).items():
-    if key not in used and value != parser.get_default(key):
+  flags = [action.dest for action in parser._actions if action.dest != 'help']
+  for key in flags:
+    if key not in used and getattr(args, key) != parser.get_default(key):
       parser.error(f'--{key} has no effect with --verify={args.verify}')
 
 
 def _prepare(args: argparse.Namespace) -> str:
   """Writes the directory; returns what to say of it."""
-  from sagan_jax import data, errors
+  from sagan_jax import data
   from sagan_jax.data import array_writer
 
   kwargs = {'data_dir': args.data_dir}
@@ -128,4 +129,4 @@ def _describe(info) -> str:
 
 
 if __name__ == '__main__':
-  main()
+  command.run(main)

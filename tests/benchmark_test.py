@@ -158,9 +158,9 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
 @pytest.mark.parametrize(
   'flag, text',
   [
-    ('--steps=0', "--steps: '0' is not a positive number"),
-    ('--warmup=-1', "--warmup: '-1' is not a positive number"),
-    ('--batch_sizes=8,x', "--batch_sizes: 'x' is not a positive number"),
+    ('--steps=0', "--steps: '0' is not an integer from 1 to"),
+    ('--warmup=-1', "--warmup: '-1' is not an integer from 1 to"),
+    ('--batch_sizes=8,x', "--batch_sizes: 'x' is not an integer from 1 to"),
     ('--stepps=3', 'unknown flag --stepps; did you mean --steps?'),
   ],
 )

@@ -34,7 +34,7 @@ def test_every_command_says_its_purpose_in_a_line(name):
 def test_refuses_what_is_no_command(name, hint, capsys):
   assert console_script.main([name, '--help']) == 2
   output = capsys.readouterr()
-  assert output.err.startswith(f'no command {name!r}; {hint}')
+  assert output.err.startswith(f'error: there is no command {name!r}; {hint}')
   assert output.out == ''
 
 
@@ -42,7 +42,7 @@ def test_passes_its_arguments_and_exit_code_on():
   """A command's own usage error is code 2 and names its flag."""
   code, output = commands.run('prepare', '--imge_size=3', module='sagan_jax')
   assert code == 2
-  assert 'unrecognized arguments: --imge_size=3' in output
+  assert 'error: unknown flag --imge_size; did you mean --image_size?' in output
 
 
 def test_runs_what_python_m_runs():

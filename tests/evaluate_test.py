@@ -94,14 +94,6 @@ def _main(*argv):
   return command.exit_code(evaluate.main, list(argv))
 
 
-def _overrides(**changes):
-  """Keys of a config as arguments: __ stands for the dot."""
-  return [
-    f'--config.{k.replace("__", ".")}={v}'
-    for k, v in (tiny.CHANGES | changes).items()
-  ]
-
-
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
@@ -204,7 +196,7 @@ def _score_sets(tmp_path, real, fake, **changes):
     '--config=quickstart',
     f'--real={real}',
     f'--fake={fake}',
-    *_overrides(**_changes(tmp_path) | changes),
+    *tiny.overrides(**_changes(tmp_path) | changes),
   )
 
 

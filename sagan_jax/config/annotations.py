@@ -113,7 +113,7 @@ def fit(annotation, value):
     return UNFIT if any(x is UNFIT for x in fitted) else fitted
   if kind is float:
     value = _finite(value)
-  elif type(value) is not kind:
+  elif type(value) is not kind or (NON_EMPTY in marks and not value):
     return UNFIT
   admitted = value is not UNFIT and all(
     mark.admits(value) for mark in marks if isinstance(mark, (Range, OneOf))
@@ -135,6 +135,8 @@ def describe(annotation):
     text = ', '.join(repr(name) for name in names)
     return text if len(names) == 1 else f'one of {text}'
   bounds = [str(mark) for mark in marks if isinstance(mark, Range)]
+  if NON_EMPTY in marks:
+    return 'a non-empty string'
   return ' '.join([_NOUNS[kind], *bounds])
 
 

@@ -10,6 +10,7 @@ import sys
 from sagan_jax import errors
 
 _PREFIX = '--config.'
+_MAX = 2**31 - 1
 
 
 def make_parser(name, description):
@@ -44,6 +45,15 @@ def add_config(parser, **options):
   )
 
 
+def positive(text):
+  """The type of an argument that counts something."""
+  if not text.isdecimal() or not 1 <= int(text) <= _MAX:
+    raise argparse.ArgumentTypeError(
+      f'{text[:40]!r} is not an integer from 1 to {_MAX}'
+    )
+  return int(text)
+
+
 def parse(parser, argv=None):
   """Parses a command line.
 
@@ -56,7 +66,7 @@ def parse(parser, argv=None):
     where the parser has --config.
 
   Raises:
-    UserError: if a flag is unknown or its value is refused.
+    UserError: if a flag is unknown or there twice, or its value is refused.
   """
 
   def refuse(message):
@@ -68,6 +78,7 @@ def parse(parser, argv=None):
   overrides = {}
   if '--config' in flags:
     overrides, rest = _split(rest)
+  _refuse_repeated(parser, rest)
   args, unknown = parser.parse_known_args(rest)
   if unknown:
     refuse(_describe(unknown, flags))
@@ -88,8 +99,26 @@ def _split(argv):
       value = next(tokens, None)
       if value is None or value.startswith('--'):
         raise errors.UserError(f'{flag} needs a value; set {flag}=VALUE')
-    overrides[flag.removeprefix(_PREFIX)] = value
+    key = flag.removeprefix(_PREFIX)
+    if key in overrides:
+      raise errors.UserError(
+        f'{flag} was given twice, as {overrides[key]!r} and as {value!r}; '
+        'give it once'
+      )
+    overrides[key] = value
   return overrides, rest
+
+
+def _refuse_repeated(parser, argv):
+  """Refuses a flag that is there twice: only the last would count."""
+  seen = set()
+  for token in argv[: argv.index('--')] if '--' in argv else argv:
+    action = parser._option_string_actions.get(token.partition('=')[0])
+    if action is None or isinstance(action, argparse._AppendAction):
+      continue
+    if action.dest in seen:
+      parser.error(f'{token.partition("=")[0]} was given twice')
+    seen.add(action.dest)
 
 
 def _describe(unknown, flags):

@@ -15,12 +15,7 @@ def check(c, num_devices, num_processes=1):
   Raises:
     UserError: naming the values and the key to change.
   """
-  sizes = models.NETWORKS[c.architecture].image_sizes
-  if c.image_size not in sizes:
-    raise errors.UserError(
-      f'image_size={c.image_size} must be one of {sizes} with architecture '
-      f'{c.architecture!r}; set --config.image_size'
-    )
+  check_model(c)
   part = c.num_microbatches * num_devices
   if c.batch_size % part:
     raise errors.UserError(
@@ -48,12 +43,25 @@ def check(c, num_devices, num_processes=1):
         'devices: one must divide the other; '
         'set --config.generator.bn_group_size'
       )
-  _check_stages(c)
 
 
-def _check_stages(c):
-  """Attention and residual blocks must follow maps that the networks have."""
+def check_model(c):
+  """Checks that there are networks as a config describes them.
+
+  Args:
+    c: a `Config`.
+
+  Raises:
+    UserError: if they are not made for its image size, or attention or residual
+      blocks do not follow maps that they have.
+  """
   architecture = models.NETWORKS[c.architecture]
+  sizes = architecture.image_sizes
+  if c.image_size not in sizes:
+    raise errors.UserError(
+      f'image_size={c.image_size} must be one of {sizes} with architecture '
+      f'{c.architecture!r}; set --config.image_size'
+    )
   channels = {
     network: {
       stage.resolution: stage.channels

@@ -23,10 +23,12 @@ from sagan_jax.models import attention, layers, resample, spectral
 _MAX = 2**31 - 1  # Programs take steps and seeds as int32.
 
 Count = Annotated[int, Range(1, at_most=_MAX)]
+Width = Annotated[int, Range(1, at_most=2**16)]  # More fits no memory.
 Seed = Annotated[int, Range(0, at_most=_MAX)]
 Decay = Annotated[float, Range(0, below=1)]
-Positive = Annotated[float, Range(above=0)]
+Positive = Annotated[float, Range(above=0, at_most=3.4e38)]  # As float32.
 DType = Literal['float32', 'bfloat16']
+Text = Annotated[str, NON_EMPTY]
 Metric = Annotated[str, OneOf(scores.METRICS)]
 
 _section = functools.partial(dataclasses.dataclass, frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ _section = functools.partial(dataclasses.dataclass, frozen=True, kw_only=True)
 
 @_section()
 class Generator:
-  ch: Count
+  ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
   bn_group_size: Count | None
@@ -44,7 +46,7 @@ class Generator:
 
 @_section()
 class Discriminator:
-  ch: Count
+  ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
 
@@ -71,9 +73,9 @@ class Ema:
 
 @_section()
 class Dataset:
-  name: str
-  data_dir: str | None
-  split: str
+  name: Text
+  data_dir: Text | None
+  split: Text
   num_examples: Count | None
   shuffle_buffer: Count | None
 
@@ -103,9 +105,9 @@ class Checkpoint:
 class Eval:
   every_steps: Count | None
   max_time_share: Annotated[float, Range(above=0, at_most=1)]
-  best_metric: str | None
+  best_metric: Text | None
   extractor: Literal['auto', 'inception', 'random']
-  inception_path: str | None
+  inception_path: Text | None
   dtype: DType
   metrics: Annotated[tuple[Metric, ...], NON_EMPTY]
   num_fakes: Count
@@ -119,7 +121,7 @@ class Eval:
   ]
   standing_batches: Count
   truncations: tuple[Positive, ...]
-  cache_dir: str
+  cache_dir: Text
 
 
 @_section()
@@ -137,7 +139,7 @@ class Config:
   loss: Annotated[str, OneOf(losses.LOSSES)]
   dtype: DType
   architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
-  latent_dim: Count
+  latent_dim: Width
   resample: Annotated[str, OneOf(resample.FORMS)]
   spectral_gradient: Annotated[str, OneOf(spectral.GRADIENTS)]
   attention_formula: Annotated[str, OneOf(attention.FORMULAS)]

@@ -163,7 +163,7 @@ def _telling(path):
     yield
   except errors.UserError:
     raise
-  except Exception as e:  # noqa: BLE001 - a person's code may raise anything.
+  except (Exception, SystemExit) as e:  # noqa: BLE001 - a person's code may raise anything.
     lines = [
       frame.lineno
       for frame in traceback.extract_tb(e.__traceback__)

@@ -26,11 +26,14 @@ _PREPROCESSING = 'centre square, antialiased bilinear, v1'
 # part of the order, so they do not follow TFDS's defaults.
 _CYCLE_LENGTH = 16
 _BLOCK_LENGTH = 16
-# A damaged image, a damaged record, and a file that is not there.
+# A damaged image, a damaged record, and a file that is not there or closed.
 _UNREADABLE = (
   tf.errors.InvalidArgumentError,
   tf.errors.DataLossError,
   tf.errors.NotFoundError,
+  tf.errors.PermissionDeniedError,
+  tf.errors.FailedPreconditionError,
+  tf.errors.UnavailableError,
 )
 
 
@@ -182,7 +185,8 @@ class TfdsSource:
     except _UNREADABLE as e:
       raise errors.UserError(
         f'a record of {self.name!r}, split {split!r}, in '
-        f'{self._builder.data_dir} cannot be decoded: {e.message}'
+        f'{self._builder.data_dir} cannot be read '
+        f'({e.message.splitlines()[0][:240]}); repair it or prepare it again'
       ) from e
 
   def _checked(self, batches) -> Iterator[source.Batch]:

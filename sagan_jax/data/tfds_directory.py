@@ -131,6 +131,9 @@ def _find(dataset_name: str, data_dir: str | None) -> epath.Path:
 
 def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
   """Reads the description of a data set."""
+  _need(
+    'tensorflow_datasets', "TensorFlow: pip install 'sagan_jax[tfds]'", name
+  )
   # Here so that they are no base imports.
   import tensorflow_datasets as tfds
   from google.protobuf import json_format

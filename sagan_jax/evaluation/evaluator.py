@@ -79,9 +79,16 @@ class Evaluator:
 
     Raises:
       UserError: if images are too few for a metric, more real images are asked
-        for than there are, or there is no such metric as is to choose the best.
+        for than there are, there is no such metric as is to choose the best, a
+        batch does not split into the generator's batch-norm groups, or the
+        cache cannot be made.
     """
     e = self.c.eval
+    cache = files.as_path(e.cache_dir)
+    with files.writing(cache):
+      cache.mkdir(parents=True, exist_ok=True)
+    if fake is None:
+      self._check_groups()
     num_fake = e.num_fakes
     # With labels as in the data, a class may have neither reals nor fakes.
     num_classes = self.source.num_classes if e.labels == 'uniform' else 1
@@ -95,6 +102,16 @@ class Evaluator:
         f'there is no metric {self.main_metric()!r} among {found}; set '
         '--config.eval.best_metric to one of them, or extend '
         '--config.eval.metrics'
+      )
+
+  def _check_groups(self):
+    """Batch moments are those of groups, as in the training."""
+    e, size = self.c.eval, self.c.generator.bn_group_size
+    if 'batch' in e.bn_statistics and size and e.batch_size % size:
+      raise errors.UserError(
+        f'eval.batch_size {e.batch_size} must be a multiple of '
+        f'generator.bn_group_size {size} where eval.bn_statistics has '
+        "'batch'; set --config.eval.batch_size or --config.eval.bn_statistics"
       )
 
   def real(self):

@@ -12,16 +12,11 @@ from etils import epath
 
 from sagan_jax import errors, files
 
+# What a state is scored several times by.
+VARIANT = ('weights', 'bn_statistics', 'truncation')
 # Two scores may differ in these and still be of one protocol: they say which
 # model was scored and where, not how.
-IDENTITY = (
-  'weights',
-  'bn_statistics',
-  'truncation',
-  'step',
-  'versions',
-  'device_kind',
-)
+IDENTITY = (*VARIANT, 'step', 'versions', 'device_kind')
 
 
 def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
@@ -102,16 +97,32 @@ def write(path: epath.PathLike, records: list[dict[str, Any]]) -> None:
   files.write(path, ''.join(json.dumps(record) + '\n' for record in records))
 
 
+def _problem(record):
+  """What is wrong with a record; None if nothing is."""
+  if not isinstance(record['protocol']['step'], int):
+    return 'its step is not a number'
+  found = record.get('scores', {}).values()
+  if not all(isinstance(value, (int, float)) for value in found):
+    return 'its scores are not numbers'
+  return None
+
+
 def _record(line, where):
   """The record of a line."""
   try:
     record = json.loads(line)
     if 'card' in record:
       record = {'protocol': record.pop('card')} | record
-    if isinstance(record['protocol']['step'], int):
+    problem = _problem(record)
+    if problem is None:
       return record
-    problem = 'its step is not a number'
-  except (ValueError, KeyError, TypeError, AttributeError) as e:
+  except (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+  ) as e:
     problem = str(e)
   raise errors.UserError(
     f'{where} is damaged: it is no record of an evaluation ({problem}); mend '

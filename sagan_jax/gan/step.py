@@ -3,9 +3,10 @@
 Conventions, decided here once:
 
 * A step is `n_dis` updates of the discriminator, then one of the generator,
-  then the average of the generator's parameters and running moments. The generator sees the
-  discriminator just updated. (The released SAGAN goes generator first; the
-  sequence of updates is the same but for the first half-step.)
+  then the average of the generator's parameters and running moments. The
+  generator sees the discriminator just updated. (The released SAGAN goes
+  generator first; the sequence of updates is the same but for the first
+  half-step.)
 * Every update draws its own latents and labels from (rng, step, update), at
   the shape of the global batch: they do not depend on the mesh.
 * Spectral norm: a network's vectors `u` move once per update of that network:
@@ -20,6 +21,8 @@ Conventions, decided here once:
   normalises within a part, the running moments move once by the mean, and the
   vectors `u` move once, since every part starts from the stored ones.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +44,7 @@ def train_step(gan, state, batch):
     discriminator update.
   """
   rng = jax.random.fold_in(state.rng, state.step)
-  g, d = state.generator, state.discriminator
+  g, d, d_metrics = state.generator, state.discriminator, {}
 
   for i in range(gan.n_dis):
     real = jax.tree.map(lambda x, i=i: x[i], batch)
@@ -52,16 +55,15 @@ def train_step(gan, state, batch):
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
-  ema_params, ema_batch_stats = (
-    optax.incremental_update(new, old, 1 - decay)
-    for new, old in (
-      (g.params, state.ema_params),
-      (g.stats['batch_stats'], state.ema_batch_stats),
-    )
-  )
+  average = functools.partial(optax.incremental_update, step_size=1 - decay)
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
   return state_lib.GanState(
-    state.step + 1, state.rng, g, d, ema_params, ema_batch_stats
+    step=state.step + 1,
+    rng=state.rng,
+    generator=g,
+    discriminator=d,
+    ema_params=average(g.params, state.ema_params),
+    ema_batch_stats=average(g.stats['batch_stats'], state.ema_batch_stats),
   ), metrics
 
 

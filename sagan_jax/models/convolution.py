@@ -24,7 +24,7 @@ def _conv(x, kernel, stride, padding):
   )
 
 
-def conv(x, kernel, *, stride=1, padding=None):
+def conv(x, kernel, *, stride=1, padding=None) -> jax.Array:
   """Convolves images with a square kernel.
 
   Args:

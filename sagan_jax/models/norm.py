@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sagan_jax import errors
+
 
 class BatchNorm(nn.Module):
   """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
@@ -71,9 +73,10 @@ class BatchNorm(nn.Module):
     """Mean and biased variance of every group, float32 [G, C] each."""
     size = self.group_size or x.shape[0]
     if x.shape[0] % size:
-      raise ValueError(
+      raise errors.UserError(
         f'a batch of {x.shape[0]} images does not split into groups of {size}; '
-        'set --config.generator.bn_group_size'
+        'set --config.generator.bn_group_size, or --config.eval.batch_size if '
+        'an evaluation asks for the moments of its batches'
       )
     x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
     mean = x.mean((1, 2, 3), keepdims=True)

@@ -16,6 +16,7 @@ from absl import logging
 from sagan_jax import errors, files
 from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
+from sagan_jax.run import orbax_noise
 
 FORMAT = 1  # Of the tree below; raised when an older one cannot be read.
 
@@ -46,6 +47,7 @@ class Checkpointer:
   ):
     self.directory = files.as_path(directory)
     self._log = log
+    orbax_noise.silence()
     with files.writing(self.directory):
       self._manager = _Manager(
         self._end_others,
@@ -275,8 +277,9 @@ def table(state):
 
 
 def _in_one_line(error):
-  """Where and why something failed: both ends of the first line."""
+  """Where and why something failed, without TensorStore's specifications."""
   line = f'{type(error).__name__}: {error}'.splitlines()[0]
+  line = re.split(r' \[(?:tensorstore_spec|os_error_code)| See full ', line)[0]
   return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'
 
 

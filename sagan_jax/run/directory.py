@@ -9,6 +9,7 @@ samples/          grids; scores/ holds tables and plots
 """
 
 import json
+import os
 
 from sagan_jax import data, errors, files
 from sagan_jax.config import schema
@@ -17,6 +18,23 @@ CONFIG = 'config.json'
 DATA = 'data.json'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
+
+
+def check_name(workdir):
+  """Refuses to train in a directory whose checkpoints could not be read.
+
+  Args:
+    workdir: a path or URL.
+
+  Raises:
+    UserError: if its name holds [, * or ?, which orbax takes for patterns when
+      it merges the files of a checkpoint.
+  """
+  if found := [x for x in '[*?' if x in os.fspath(workdir)]:
+    raise errors.UserError(
+      f'no checkpoint can be written to {workdir}, because of the {found[0]!r} '
+      'in its name; choose another --workdir'
+    )
 
 
 def has_states(workdir):
@@ -53,6 +71,10 @@ def check_same_config(workdir, config, allow_changes=()):
   changed = schema.differences(saved, config)
   for key in allow_changes:
     changed.pop(key, None)
+  if (workdir / DATA).exists():
+    # Data may move: what it is, not where, is compared by `check_same_data`.
+    for key in ('dataset.name', 'dataset.data_dir'):
+      changed.pop(key, None)
   if changed:
     raise errors.UserError(
       f'{workdir} holds a run with another config:\n  '
@@ -72,10 +94,9 @@ def check_same_data(workdir, source):
   Raises:
     UserError: with what has changed.
   """
-  path = workdir / DATA
-  if not path.exists():  # Of a run from before this was recorded.
+  if not (workdir / DATA).exists():  # Of a run from before this was recorded.
     return
-  changed = data.changes(files.read_json(path)['identity'], source.identity)
+  changed = data.changes(_facts(workdir)['identity'], source.identity)
   if changed:
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
@@ -109,7 +130,20 @@ def record(workdir, config, source):
 
 def class_names(workdir, num_classes):
   """The names of a run's classes, or their numbers where none are recorded."""
-  path = workdir / DATA
-  if path.exists():
-    return tuple(files.read_json(path)['class_names'])
+  if (workdir / DATA).exists():
+    return tuple(_facts(workdir)['class_names'])
   return tuple(str(i) for i in range(num_classes))
+
+
+def _facts(workdir):
+  """What `record` wrote about the data."""
+  path = workdir / DATA
+  facts = files.read_json(path)
+  kinds = {'identity': dict, 'class_names': list}
+  for key, kind in kinds.items():
+    if not isinstance(facts, dict) or not isinstance(facts.get(key), kind):
+      raise errors.UserError(
+        f'{path} is damaged: it has no {key!r}; restore it from a copy, or '
+        'delete it, if the data of the run is as it was'
+      )
+  return facts

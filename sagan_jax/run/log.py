@@ -151,6 +151,11 @@ class Progress:
         bar_format=_BAR,
       )
 
+  def begin(self) -> None:
+    """Counts time from here on: the compiler's is no sign of the rate."""
+    if self._bar:
+      self._bar.unpause()
+
   def step(self) -> None:
     """Counts a step."""
     if self._bar:

@@ -57,15 +57,19 @@ class Trainer:
     if c.eval.every_steps is not None:
       self._scoreboard = scoreboard.Scoreboard(run, start, self.progress.say)
       self._scoreboard.check()
-    run.record()
     self._writer = None
-    if run.is_main:
-      self._writer = log.Writer(
-        run.workdir,
-        start,
-        tensorboard=c.log.tensorboard,
-        say=self.progress.say,
-      )
+    with contextlib.ExitStack() as stack:
+      if run.is_main:
+        self._writer = log.Writer(
+          run.workdir,
+          start,
+          tensorboard=c.log.tensorboard,
+          say=self.progress.say,
+        )
+        stack.callback(self._writer.close)
+      # The last of what can be refused: until here the run is as it was.
+      run.record()
+      stack.pop_all()
     self.clock = log.Clock()
     self.step_log = step_log.StepLog(
       run, self._writer, self.progress, self.clock
@@ -142,6 +146,7 @@ class Trainer:
     self.clock.restart()
     start, num_steps = int(state.step), self.run.config.num_steps
     self.step_log.begin(start)
+    self.progress.begin()
     for step in range(start + 1, num_steps + 1):
       pulse.phase('data')
       batch = self._next(batches, state)

@@ -177,6 +177,6 @@ def _step(line: bytes) -> int | None:
     return int(row[1])
   try:
     step = json.loads(line)['step']
-  except (ValueError, KeyError, TypeError):
+  except (ValueError, KeyError, TypeError, RecursionError):
     return None
   return step if isinstance(step, int) else None

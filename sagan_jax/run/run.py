@@ -4,7 +4,6 @@ import dataclasses
 import functools
 
 import jax
-import numpy as np
 
 from sagan_jax import data, errors, files
 from sagan_jax.cluster import sharding
@@ -12,6 +11,7 @@ from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import agreement, checkpoint, directory
+from sagan_jax.run import labels as labels_lib
 
 
 class Run:
@@ -78,6 +78,7 @@ class Run:
     if not isinstance(config, schema.Config):
       config = schema.read(config)
     run = cls(files.as_path(workdir), config, trains=True)
+    directory.check_name(run.workdir)
     goes_on = directory.has_states(run.workdir)
     if goes_on:
       directory.check_same_config(run.workdir, config, allow_changes)
@@ -129,6 +130,7 @@ class Run:
   @functools.cached_property
   def gan(self):
     """The `Gan`, on the mesh."""
+    compatibility.check_model(self.config)  # The config may be changed.
     return build.build_gan(self.config, self.mesh)
 
   @functools.cached_property
@@ -219,9 +221,13 @@ class Run:
       uint8 NumPy array [n, H, W, 3].
 
     Raises:
-      UserError: if a label is none, or as `restore`.
+      UserError: if a label, the seed or the weights are none, or as `restore`.
     """
-    numbers = self._label_numbers(labels)
+    numbers = labels_lib.numbers(labels, self.class_names)
+    if weights not in ('ema', 'raw'):
+      raise errors.UserError(f"weights={weights!r} must be 'ema' or 'raw'")
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+      raise errors.UserError(f'seed={seed!r} must be an integer in [0, 2**31)')
     if step is None:
       step = max(self.checkpointer.steps(), default=None)
     if (step, weights) not in self._generators:
@@ -239,24 +245,6 @@ class Run:
   def _say(self, text):
     if self.is_main:
       print(text, flush=True)
-
-  def _label_numbers(self, labels):
-    numbers = []
-    for label in labels:
-      if isinstance(label, str):
-        if label not in self.class_names:
-          raise errors.UserError(
-            f'there is no class {label!r}{schema.nearest(label, self.class_names)}'
-          )
-        label = self.class_names.index(label)
-      if not 0 <= label < self.config.num_classes:
-        raise errors.UserError(
-          f'label {label} must be in [0, {self.config.num_classes})'
-        )
-      numbers.append(int(label))
-    if not numbers:
-      raise errors.UserError('no labels were given: one per image')
-    return np.array(numbers, np.int32)
 
   def _sampler(self, batch_size):
     share = sharding.local_share(self.mesh, batch_size)

@@ -219,6 +219,4 @@ class Scoreboard:
 
 def _same_variant(a, b):
   same = protocol.is_same(a, b)
-  return same and all(
-    a[k] == b[k] for k in ('weights', 'bn_statistics', 'truncation')
-  )
+  return same and all(a.get(k) == b.get(k) for k in protocol.VARIANT)

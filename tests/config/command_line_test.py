@@ -29,7 +29,7 @@ def _parse(*argv, with_config=True):
     (('--config.seed', '-1'), {'seed': '-1'}),
     (('--config.a=b=c',), {'a': 'b=c'}),
     (('--config.a=',), {'a': ''}),
-    (('--config.a=1', '--workdir=x', '--config.a=2'), {'a': '2'}),
+    (('--config.a=1', '--workdir=x', '--config.b=2'), {'a': '1', 'b': '2'}),
     (('--config.a=--x',), {'a': '--x'}),
   ],
 )

@@ -42,7 +42,7 @@ def test_images_do_not_depend_on_batches_or_devices(num_devices, batch_size):
 
 @functools.cache
 def _tiny():
-  """A sampler of four tiny images a batch, and a generator to sample."""
+  """A sampler of four tiny images per batch, and a generator to sample."""
   gan = small.tiny_gan()
   g = small.fresh_state(gan, small.TINY_SIZE).generator
   return gan, g, sampling.Sampler(gan, 4)

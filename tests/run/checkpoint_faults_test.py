@@ -18,10 +18,17 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
 from tests.support import checkpoints
 
-# Orbax leaves coroutines behind where a file cannot be read.
+# Orbax leaves coroutines behind where it fails.
 pytestmark = pytest.mark.filterwarnings(
   'ignore::pytest.PytestUnraisableExceptionWarning'
 )
+
+
+@pytest.fixture(autouse=True)
+def end_of_coroutines():
+  """They end here, not in some other test."""
+  yield
+  gc.collect()
 
 
 @pytest.fixture
@@ -108,8 +115,6 @@ DAMAGES = {
 }
 
 
-# Orbax leaves coroutines behind where it fails.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('damage', DAMAGES)
 def test_a_damaged_file_is_refused_or_of_no_consequence(
   intact, tmp_path, damage
@@ -216,8 +221,6 @@ def limited_files(num_bytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# Orbax leaves coroutines behind; gc ends them here, not in some other test.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('notices', ['check', 'wait', 'close'])
 def test_a_full_disk_leaves_earlier_checkpoints_intact(make, notices):
   state = checkpoints.make_state()
@@ -232,7 +235,6 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact(make, notices):
     while saver._manager.is_saving_in_progress() and notices == 'check':
       time.sleep(0.01)
     getattr(saver, notices)()
-  gc.collect()
   again = make()
   assert again.steps() == [7]
   restored = again.restore(checkpoints.shapes(state), 7)

@@ -413,6 +413,18 @@ def test_nothing_is_cut_at_80_columns(monkeypatch):
   assert re.search(r'[\d.]+(step/s|s/step) ETA [\d:]+, D', line)
 
 
+def test_time_is_counted_from_where_the_loop_begins(monkeypatch):
+  terminal = io.StringIO()
+  terminal.isatty = lambda: True
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  progress = log.Progress(10, 0)
+  time.sleep(0.5)  # As long as compiling takes.
+  progress.begin()
+  progress.step()
+  assert progress._bar.format_dict['elapsed'] < 0.4
+  progress.close()
+
+
 def test_parameter_table_counts():
   params = {
     'block1': {'conv': {'kernel': np.zeros((3, 3, 4, 8)), 'bias': np.zeros(8)}},

@@ -5,6 +5,8 @@ import pathlib
 
 from etils.epath import backend, gpath
 
+from sagan_jax import files
+
 
 def mock_gcs(monkeypatch, root):
   """Lets `etils.epath` find `gs://bucket/name` at `root/bucket/name`.
@@ -26,6 +28,7 @@ def mock_gcs(monkeypatch, root):
   monkeypatch.setattr(gpath, '_GCS_BACKENDS', gpath._GCS_BACKENDS | {bucket})
   # Else epath would reach for the network through TensorFlow.
   monkeypatch.setattr(gpath, '_is_tf_installed', lambda: False)
+  monkeypatch.setitem(files.PACKAGES, 'gs', 'os')  # No package is needed.
   return lambda url: pathlib.Path(bucket.local(url))
 
 

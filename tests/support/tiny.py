@@ -55,6 +55,12 @@ def _quickstart():
   return schema.load('quickstart')
 
 
+def overrides(**changes):
+  """`CHANGES` and others as arguments of a command."""
+  dotted = {k.replace('__', '.'): v for k, v in changes.items()}
+  return [f'--config.{k}={v}' for k, v in (CHANGES | dotted).items()]
+
+
 class Generator(generator.Generator):
   """One normalised layer; the fields and collections of the real one."""
 

@@ -1,0 +1,103 @@
+"""Paths that people write, and files that are there whole or not at all."""
+
+import os
+import pathlib
+import re
+import sys
+
+import pytest
+
+from sagan_jax import errors, files
+
+
+def test_a_local_path_is_absolute(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('HOME', '/home/x')
+  assert os.fspath(files.as_path('a/../b')) == f'{tmp_path}/b'
+  assert os.fspath(files.as_path('~/a')) == '/home/x/a'
+  assert os.fspath(files.as_path(pathlib.Path('/a'))) == '/a'
+  assert os.fspath(files.as_path('run:1/x')) == f'{tmp_path}/run:1/x'
+  assert not files.is_remote(files.as_path('run:1/x'))
+
+
+def test_a_url_stays_one(monkeypatch):
+  monkeypatch.setitem(files.PACKAGES, 'gs', 'os')
+  path = files.as_path('gs://bucket/a') / 'b'
+  assert os.fspath(path) == 'gs://bucket/a/b'
+  assert files.is_remote(path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'text'),
+  [
+    ('', "'' is no path; give that of a file or folder"),
+    ('a\0b', r"'a\x00b' is no path"),
+    ('gs:/b/r', "'gs:/b/r' is no path; did you mean gs://BUCKET/NAME?"),
+    ('gs:///b', "'gs:///b' is no path; did you mean gs://BUCKET/NAME?"),
+    ('http://x/y', "'http://x/y' is no path; URLs may begin with gs://, s3://"),
+    ('file:///x', "'file:///x' is no path; URLs may begin with"),
+  ],
+)
+def test_what_is_no_path_is_refused(name, text):
+  with pytest.raises(errors.UserError, match=re.escape(text)):
+    files.as_path(name)
+
+
+def test_a_url_needs_a_package(monkeypatch):
+  for package in ('tensorflow', 'gcsfs'):
+    monkeypatch.setitem(sys.modules, package, None)
+  match = 'gs://b/r needs a package for gs://: pip install gcsfs'
+  with pytest.raises(errors.UserError, match=match):
+    files.as_path('gs://b/r')
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+  path = tmp_path / 'x'
+  files.write(path, 'old')
+  assert path.read_text() == 'old'
+  with pytest.raises(KeyError), files.replacing(path) as file:
+    file.write(b'half')
+    raise KeyError
+  assert path.read_text() == 'old'
+  files.write(path, b'new')
+  assert path.read_bytes() == b'new'
+  assert [p.name for p in tmp_path.iterdir()] == ['x']
+
+
+def test_permissions_are_those_of_the_umask(tmp_path):
+  before = os.umask(0o027)
+  try:
+    files.write(tmp_path / 'x', '')
+  finally:
+    os.umask(before)
+  assert (tmp_path / 'x').stat().st_mode & 0o777 == 0o640
+
+
+def test_what_cannot_be_written_names_the_path(tmp_path):
+  match = f'cannot write {tmp_path}/none/x: No such file or directory; free '
+  with pytest.raises(errors.UserError, match=match):
+    files.write(tmp_path / 'none' / 'x', 'text')
+  with (
+    pytest.raises(errors.UserError, match='cannot write /x: full; free space'),
+    files.writing('/x'),
+  ):
+    raise OSError('full')
+
+
+def test_json_is_read(tmp_path):
+  (tmp_path / 'x').write_text('{"a": [1]}')
+  assert files.read_json(tmp_path / 'x') == {'a': [1]}
+
+
+@pytest.mark.parametrize('content', [b'', b'{', b'\xff', b'[' * 100_000])
+def test_damaged_json_is_told_with_what_to_do(tmp_path, content):
+  (tmp_path / 'x').write_bytes(content)
+  match = f'{tmp_path}/x is damaged: it is not JSON .*; restore it from a copy'
+  with pytest.raises(errors.UserError, match=match):
+    files.read_json(tmp_path / 'x')
+
+
+def test_json_that_is_not_there_is_told_with_what_to_do(tmp_path):
+  match = f'cannot read {tmp_path}/x: No such file or directory; mend its perm'
+  with pytest.raises(errors.UserError, match=match):
+    files.read_json(tmp_path / 'x')
