@@ -66,6 +66,11 @@ def add_arguments(parser):
   )
 
 
+def has_flags(arguments):
+  """Whether a command line says, before it is parsed, that there are several."""
+  return any(x.startswith('--process_id') for x in arguments)
+
+
 def membership(args, environment=None):
   """Finds out, without jax, whether this is one of several processes.
 

@@ -30,6 +30,8 @@ def run(main):
   """
   global _owns_process
   _owns_process = True
+  if distributed.has_flags(sys.argv):
+    stop.await_others()  # Before one can know more.
   stop.install()
   code = exit_code(main)
   if _neighbors:
@@ -73,10 +75,13 @@ def join(args):
   # Several processes always have one: it tells why they did not meet.
   if forwarded is None and _owns_process and (member or secs):
     why = distributed.failure(member, args.join_secs) if member else ''
-    os._exit(supervisor.supervise(secs, bool(member), why))
+    asked = stop.stop_awaiting()
+    os._exit(supervisor.supervise(secs, bool(member), why, asked))
   if forwarded is not None:
     stop.listen(forwarded)
   if member is None:
+    if stop.stop_awaiting():
+      stop.check()
     return
   from sagan_jax.cluster import coordination, neighbors
 

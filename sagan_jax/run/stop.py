@@ -64,6 +64,12 @@ def await_others():
   _joining.set()
 
 
+def stop_awaiting():
+  """Undoes `await_others`; returns whether a stop was asked for meanwhile."""
+  _joining.clear()
+  return requested()
+
+
 def join(neighbors):
   """From now on stops with others: a `cluster.neighbors.Neighbors`."""
   global _neighbors
@@ -177,7 +183,7 @@ def _act(number, asked_before):
 
 
 def _end_unless_joined():
-  if not _neighbors:
+  if _joining.is_set() and not _neighbors:
     _end(EXIT_CODE, 'stopped; run the same command again to go on')
 
 

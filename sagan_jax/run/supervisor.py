@@ -53,7 +53,7 @@ def adopted():
   return signals
 
 
-def supervise(secs, several, not_met):
+def supervise(secs, several, not_met, asked=False):
   """Runs the command of this process again, as a child, and watches over it.
 
   This process has nothing else to do then than to end with `os._exit`.
@@ -63,6 +63,7 @@ def supervise(secs, several, not_met):
     several: whether it is one of several processes, which jax aborts when it
       loses another one.
     not_met: what to print if the processes do not meet.
+    asked: whether this process was asked to stop before.
 
   Returns:
     The exit code.
@@ -74,6 +75,8 @@ def supervise(secs, several, not_met):
     seen.phase('start')
     described = f'{file.fileno()},{reader},{os.getpid()}'
     _forward_signals(writer)
+    if asked:
+      os.write(writer, bytes([signal.SIGTERM]))
     child = subprocess.Popen(
       [sys.executable, *sys.orig_argv[1:]],
       env=os.environ | {_VARIABLE: described},

@@ -160,3 +160,9 @@ def test_what_jax_cannot_find_out_is_refused(monkeypatch):
     errors.UserError, match='SLURM_NTASKS=2 .*coordinator_address should be'
   ):
     distributed.initialize(member)
+
+
+def test_flags_are_seen_before_they_are_parsed():
+  assert distributed.has_flags(['main', '--process_id=0'])
+  assert distributed.has_flags(['main', '--process_id', '0'])
+  assert not distributed.has_flags(['main', '--workdir=process_id'])

@@ -230,11 +230,11 @@ def test_metrics_are_read_only_when_a_later_step_runs(tmp_path, monkeypatch):
   """Reading those of the step just launched would leave the device idle."""
   launched = []  # Ids of the losses of all steps.
   read_at = []  # (steps launched, last step read) of every read.
-  compile_step, device_get = build.compile_step, jax.device_get
+  lower_step, device_get = build.lower_step, jax.device_get
   kept = []  # So that no id is used twice.
 
-  def compile_and_watch(*args):
-    step_fn = compile_step(*args)
+  def lower_and_watch(*args):
+    step_fn = lower_step(*args).compile()
 
     class Watched:
       cost_analysis = step_fn.cost_analysis
@@ -246,7 +246,10 @@ def test_metrics_are_read_only_when_a_later_step_runs(tmp_path, monkeypatch):
         kept.append(metrics)
         return state, metrics
 
-    return Watched()
+    class Lowered:
+      compile = Watched
+
+    return Lowered()
 
   def watch_get(tree):
     for leaf in jax.tree.leaves(tree):
@@ -254,7 +257,7 @@ def test_metrics_are_read_only_when_a_later_step_runs(tmp_path, monkeypatch):
         read_at.append((len(launched), launched.index(id(leaf)) + 1))
     return device_get(tree)
 
-  monkeypatch.setattr(build, 'compile_step', compile_and_watch)
+  monkeypatch.setattr(build, 'lower_step', lower_and_watch)
   monkeypatch.setattr(jax, 'device_get', watch_get)
   tiny.run(
     tmp_path, num_steps=7, log__every_steps=2, checkpoint__every_steps=100

@@ -189,3 +189,17 @@ def test_without_a_watchdog_there_is_no_pulse():
   pulse.phase('step')
   pulse.alive()
   assert supervisor.adopted() is None
+
+
+def test_a_stop_that_was_asked_for_before_is_passed_on():
+  script = SCRIPT.format(body='time.sleep(60)', secs=60, several=False)
+  script = script.replace("'they did not meet'", "'', True")
+  result = subprocess.run(
+    [sys.executable, '-c', script],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert result.returncode == 75
