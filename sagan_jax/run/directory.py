@@ -6,6 +6,7 @@ metrics.jsonl     a row per log step
 evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
+restarts.json     how often it was started and saved no further state
 """
 
 import json
