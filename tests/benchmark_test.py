@@ -12,6 +12,8 @@ from sagan_jax.cluster import sharding
 from sagan_jax.gan import build, flops, measure
 from tests.support import compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ['--config=experiments/quickstart.py'] + [
   f'--config.{key}={value}' for key, value in tiny.CHANGES.items()
 ]

@@ -11,6 +11,8 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.support import commands
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_a_run_ends_with_code_zero_and_all_files():

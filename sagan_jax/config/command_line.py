@@ -66,7 +66,8 @@ def parse(parser, argv=None):
     where the parser has --config.
 
   Raises:
-    UserError: if a flag is unknown or there twice, or its value is refused.
+    UserError: if a flag is unknown or its value is refused. Of a flag that is
+      there twice the last counts, so that a command can be extended.
   """
 
   def refuse(message):
@@ -78,7 +79,6 @@ def parse(parser, argv=None):
   overrides = {}
   if '--config' in flags:
     overrides, rest = _split(rest)
-  _refuse_repeated(parser, rest)
   args, unknown = parser.parse_known_args(rest)
   if unknown:
     refuse(_describe(unknown, flags))
@@ -99,26 +99,8 @@ def _split(argv):
       value = next(tokens, None)
       if value is None or value.startswith('--'):
         raise errors.UserError(f'{flag} needs a value; set {flag}=VALUE')
-    key = flag.removeprefix(_PREFIX)
-    if key in overrides:
-      raise errors.UserError(
-        f'{flag} was given twice, as {overrides[key]!r} and as {value!r}; '
-        'give it once'
-      )
-    overrides[key] = value
+    overrides[flag.removeprefix(_PREFIX)] = value
   return overrides, rest
-
-
-def _refuse_repeated(parser, argv):
-  """Refuses a flag that is there twice: only the last would count."""
-  seen = set()
-  for token in argv[: argv.index('--')] if '--' in argv else argv:
-    action = parser._option_string_actions.get(token.partition('=')[0])
-    if action is None or isinstance(action, argparse._AppendAction):
-      continue
-    if action.dest in seen:
-      parser.error(f'{token.partition("=")[0]} was given twice')
-    seen.add(action.dest)
 
 
 def _describe(unknown, flags):

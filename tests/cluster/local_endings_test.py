@@ -16,6 +16,8 @@ from tests.support.local_launches import (
   wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_all_once(number):

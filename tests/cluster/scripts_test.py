@@ -10,6 +10,8 @@ import yaml
 from tests.support import stubs
 from tests.support.launches import NASTY, smallest
 
+pytestmark = pytest.mark.slow
+
 # Says how it was called, and ends as CODES says of its process.
 PROGRAM = """
 import json, os, signal, sys

@@ -108,3 +108,15 @@ def test_nothing_heavy_is_imported():
     check=True,
   ).stdout
   assert output.strip() == 'set()'
+
+
+def test_of_what_is_given_twice_the_last_counts():
+  """So that a command can be extended, by a person or by a script."""
+  parser = command_line.make_parser('main', 'x')
+  command_line.add_config(parser)
+  args = command_line.parse(
+    parser,
+    ['--config=a', '--config.seed=1', '--config=b', '--config.seed', '2'],
+  )
+  assert args.config == 'b'
+  assert args.overrides == {'seed': '2'}

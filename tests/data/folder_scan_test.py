@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ def test_threads_read_headers_where_reading_waits(tmp_path, monkeypatch, waits):
 
   def noted(path):
     threads.add(threading.get_ident())
+    time.sleep(0.0005)  # Else one thread may have done all of it.
     return read(path)
 
   monkeypatch.setattr(folder_scan, '_read_header', noted)

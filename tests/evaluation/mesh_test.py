@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.support import commands, compilation, evaluation_mesh
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):

@@ -16,6 +16,8 @@ from sagan_jax.gan import step as step_lib
 from sagan_jax.models import norm
 from tests.support import compilation, small
 
+pytestmark = pytest.mark.slow
+
 BATCH_SIZE = 16
 NUM_STEPS = 20
 # Small enough that rounding does not grow: a rectifier or a hinge that it

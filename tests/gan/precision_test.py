@@ -16,6 +16,8 @@ from sagan_jax.gan import step as step_lib
 from sagan_jax.models import layers
 from tests.support import small
 
+pytestmark = pytest.mark.slow
+
 NUM_STEPS = 200
 BATCH_SIZE = 8
 LEARNING_RATES = (5e-4, 1e-3)  # Those of experiments/quickstart.py.

@@ -12,6 +12,8 @@ from sagan_jax.gan import sampling
 from sagan_jax.models import spectral
 from tests.support import compilation, small
 
+pytestmark = pytest.mark.slow
+
 LABELS = np.arange(20) % 10
 
 

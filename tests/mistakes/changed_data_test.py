@@ -13,6 +13,8 @@ from tests.mistakes import data_test
 from tests.support import compilation, mistakes, tiny
 from tests.support.mistakes import Case
 
+pytestmark = pytest.mark.slow
+
 train, photos, damage = data_test.train, data_test.photos, data_test.damage
 places = data_test.places  # A fixture.
 SIZE = data_test.SIZE

@@ -27,21 +27,6 @@ FLAGS = {
   'a word too many': ('main', [*TRAIN, 'train'], ["'train'"]),
   'a flag without value': ('main', ['--workdir'], ['--workdir']),
   'a key without value': ('main', [*TRAIN, '--config.seed'], ['--config.seed']),
-  'a flag given twice': (
-    'main',
-    [*TRAIN, '--workdir=PLACES/other'],
-    ['--workdir', 'twice'],
-  ),
-  'a key given twice': (
-    'main',
-    [*_key('seed=1'), '--config.seed=2'],
-    ['--config.seed', 'twice'],
-  ),
-  'two flags of evaluate': (
-    'evaluate',
-    ['--workdir=PLACES/new', '--step=1', '--step=2'],
-    ['--step', 'twice'],
-  ),
   'a step that is none': (
     'evaluate',
     ['--workdir=PLACES/new', '--step=last'],

@@ -15,6 +15,8 @@ from sagan_jax.run import command, log
 from tests.support import compilation, mistakes, tiny
 from tests.support.mistakes import Case
 
+pytestmark = pytest.mark.slow
+
 SECS = 60  # A command whose disk is full ends within.
 
 

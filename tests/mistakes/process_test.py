@@ -13,6 +13,8 @@ from tests.conftest import ROOT
 from tests.support import commands, mistakes
 from tests.support.mistakes import Case
 
+pytestmark = pytest.mark.slow
+
 CASES = {
   'an unknown command': Case('', ['trian'], ["'trian'"]),
   'an unknown flag': Case(

@@ -12,6 +12,8 @@ from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
 from tests.support import compilation
 
+pytestmark = pytest.mark.slow
+
 CHANNELS = 16
 SIZE = 8
 

@@ -8,6 +8,8 @@ import pytest
 from sagan_jax.models import convolution
 from tests.oracle import layers as oracle_layers
 
+pytestmark = pytest.mark.slow
+
 # Kernel size, stride and padding: all that the networks use, and one more.
 CASES = [
   (1, 1, None),

@@ -19,9 +19,10 @@ from sagan_jax.run import checkpoint
 from tests.support import checkpoints
 
 # Orbax leaves coroutines behind where it fails.
-pytestmark = pytest.mark.filterwarnings(
-  'ignore::pytest.PytestUnraisableExceptionWarning'
-)
+pytestmark = [
+  pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+  pytest.mark.slow,
+]
 
 
 @pytest.fixture(autouse=True)

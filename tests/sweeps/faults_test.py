@@ -14,6 +14,8 @@ from sagan_jax.sweeps import lock, results
 from tests.support import commands, sweeps
 from tests.support.sweeps import NAMES
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_failing_run_is_shown_and_ends_no_other(tmp_path, capfd, monkeypatch):
   exits = {NAMES[0]: [2], NAMES[1]: [1], NAMES[2]: [77]}
