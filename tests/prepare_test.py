@@ -161,7 +161,7 @@ try:
   prepare.main(['--help'])
 except SystemExit as e:
   assert e.code == 0
-heavy = {'numpy', 'PIL', 'etils', 'jax', 'tensorflow'}
+heavy = {'numpy', 'PIL', 'jax', 'tensorflow'}
 assert not heavy & set(sys.modules)
 """
   subprocess.run([sys.executable, '-c', code], check=True)

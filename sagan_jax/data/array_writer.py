@@ -15,8 +15,8 @@ import time
 import numpy as np
 from etils import epath
 
-from sagan_jax import errors, files
-from sagan_jax.data import array, checksums, progress, source
+from sagan_jax import errors, files, progress
+from sagan_jax.data import array, checksums, source
 
 PROGRESS_FILE = 'progress.json'
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from sagan_jax import errors, files
-from sagan_jax.data import progress
+from sagan_jax import errors, files, progress
 
 _BLOCK_BYTES = 1 << 22
 _MAX_FILES = 1000  # The oldest are forgotten.

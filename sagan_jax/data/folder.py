@@ -20,14 +20,13 @@ import os
 import numpy as np
 from etils import epath
 
-from sagan_jax import errors, files
+from sagan_jax import errors, files, progress
 from sagan_jax.data import (
   decoding,
   folder_listing,
   folder_scan,
   image_file,
   indexed,
-  progress,
 )
 
 

@@ -12,8 +12,8 @@ from typing import IO, TypeVar
 import numpy as np
 from etils import epath
 
-from sagan_jax import errors, files
-from sagan_jax.data import folder_listing, image_file, progress
+from sagan_jax import errors, files, progress
+from sagan_jax.data import folder_listing, image_file
 
 # The header is nearly always in it. It is part of the fingerprint.
 _HEAD_BYTES = 4096
