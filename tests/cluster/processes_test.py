@@ -9,6 +9,8 @@ import pytest
 from sagan_jax.run import restarts
 from tests.support import processes
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 STOP_SECS = 30
 
 
@@ -20,7 +22,6 @@ def _goes_on_exactly(workdir):
   assert processes.metrics(workdir)[-1] == processes.metrics(one)[-1]
 
 
-@pytest.mark.slow
 def test_two_processes_are_as_two_devices(tmp_path):
   code, _, output = processes.run(tmp_path)
   assert code == 0, output
@@ -35,7 +36,6 @@ def test_two_processes_are_as_two_devices(tmp_path):
   assert {step: again[step] for step in scores} == scores
 
 
-@pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
   launcher = processes.start(tmp_path, num_steps=100_000)
   processes.wait_for_line(launcher, 'step 6/')
@@ -53,7 +53,6 @@ def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
   assert len(set(lines)) == 1, output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   'fault, resumes',
   [
@@ -74,7 +73,6 @@ def test_a_stop_in_any_phase_is_of_all_and_goes_on_exactly(
     _goes_on_exactly(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_killed_process_ends_the_other_and_the_restart_is_exact(tmp_path):
   code, codes, output = processes.run(tmp_path, '1:kill:6')
   assert (code, codes) == (76, {0: 76, 1: 128 + signal.SIGKILL}), output
@@ -82,21 +80,18 @@ def test_a_killed_process_ends_the_other_and_the_restart_is_exact(tmp_path):
   _goes_on_exactly(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_fault_in_one_process_ends_the_other_and_is_named(tmp_path):
   code, codes, output = processes.run(tmp_path, '1:raise:6')
   assert (code, codes) == (1, {0: 1, 1: 1}), output
   assert "[0] process 1: KeyError: 'a fault of the program'" in output
 
 
-@pytest.mark.slow
 def test_a_full_disk_of_one_process_ends_both(tmp_path):
   code, codes, output = processes.run(tmp_path, '1:disk:6')
   assert (code, codes) == (2, {0: 2, 1: 2}), output
   assert '[0] process 1: error: ' in output
 
 
-@pytest.mark.slow
 def test_a_process_that_is_stuck_is_named_with_its_phase(tmp_path):
   code, codes, output = processes.run(
     tmp_path, '1:stall:6', '--watchdog_secs=5'
@@ -106,14 +101,12 @@ def test_a_process_that_is_stuck_is_named_with_its_phase(tmp_path):
   assert "[1] watchdog: no progress for 5 s (phase 'data'" in output
 
 
-@pytest.mark.slow
 def test_processes_that_differ_are_refused(tmp_path):
   code, codes, output = processes.run(tmp_path, '1:differ')
   assert (code, codes) == (2, {0: 2, 1: 2}), output
   assert '--config.seed: 0 on process 0, 7 on process 1' in output
 
 
-@pytest.mark.slow
 def test_a_run_that_never_gets_any_further_is_not_restarted(tmp_path):
   (tmp_path / 'restarts.json').write_text(
     f'{{"step": 0, "starts": {restarts.MAX_STARTS}}}'

@@ -9,8 +9,9 @@ from PIL import Image
 from sagan_jax.sweeps import results
 from tests.support import commands, sweeps
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
-@pytest.mark.slow
+
 def test_a_real_sweep_is_killed_and_repeated(tmp_path):
   """Two by two settings of two seeds, trained; killed once on the way."""
   grid = ('--grid=dataset.num_examples=64,48', '--grid=horizontal_flip=0,1')
