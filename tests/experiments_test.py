@@ -3,11 +3,13 @@
 import ast
 import importlib
 import inspect
+import pathlib
 import re
 
 import jax
 import pytest
 
+import sagan_jax
 from experiments import imagenet
 from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility, schema
@@ -107,7 +109,7 @@ def unread(source, keys):
 
 def test_every_key_is_read():
   """By what a run is made of; checking a value is not reading it."""
-  package = ROOT / 'sagan_jax'
+  package = pathlib.Path(sagan_jax.__path__[0])
   paths = [package / 'gan/build.py', *(package / 'evaluation').glob('*.py')]
   source = '\n'.join(
     path.read_text() for path in (*paths, *(package / 'run').glob('*.py'))

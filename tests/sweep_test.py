@@ -13,6 +13,8 @@ from sagan_jax import errors, sweep
 from tests.support import fake_trainer, sweeps
 from tests.support.sweeps import NAMES, RATES
 
+pytestmark = pytest.mark.slow
+
 
 def score(rate, seed, step):
   leaves = {'optim.generator.learning_rate': float(rate), 'seed': seed}
@@ -201,10 +203,6 @@ def test_halving_goes_on_with_the_better_half(tmp_path, capsys):
       '--jobs=0 must be an integer >= 1',
     ),
     (
-      ['--output=gs://bucket/sweep', '--config=quickstart'],
-      'no directory of this machine',
-    ),
-    (
       [
         '--output=OUT',
         '--config=quickstart',
@@ -242,6 +240,13 @@ def test_refusals(tmp_path, flags, message):
     sweep.main(flags, trainer=sweeps.TRAINER)
   assert message.replace('OUT', str(output)) in str(caught.value)
   assert not output.exists()
+
+
+def test_a_bucket_is_refused():
+  """By its scheme, or before that by the package for it that is missing."""
+  match = 'no directory of this machine|pip install gcsfs'
+  with pytest.raises(errors.UserError, match=match):
+    sweep.main(['--output=gs://bucket/sweep', '--config=quickstart'])
 
 
 def test_a_job_array_of_what_is_left(tmp_path, capsys):

@@ -11,6 +11,8 @@ from sagan_jax import models
 from sagan_jax.gan import flops
 from tests.support import compilation, small
 
+pytestmark = pytest.mark.slow
+
 LATENT_DIM = 128
 
 

@@ -14,6 +14,8 @@ from sagan_jax.gan import step as step_lib
 from tests.support import compilation, small
 from tests.support import step_by_hand as by_hand
 
+pytestmark = pytest.mark.slow
+
 BATCH_SIZE = 8
 
 

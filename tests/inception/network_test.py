@@ -11,6 +11,8 @@ from sagan_jax.evaluation import extractors
 from sagan_jax.inception import network as inception
 from sagan_jax.inception import resize, weights
 
+pytestmark = pytest.mark.slow
+
 GOLDEN_TAPS = ('64', '192', '768', '1280')
 
 

@@ -12,6 +12,8 @@ from sagan_jax.models import layers, resample
 from tests.oracle import layers as oracle_layers
 from tests.oracle import networks as oracle
 
+pytestmark = pytest.mark.slow
+
 NUM_CLASSES = 7
 
 

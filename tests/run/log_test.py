@@ -264,7 +264,7 @@ def test_tensorboard_files_hold_the_rows_and_images(tmp_path):
 @pytest.mark.parametrize('package', ['clu', 'tensorflow', 'tensorboard'])
 def test_a_missing_package_is_refused_at_once(tmp_path, monkeypatch, package):
   monkeypatch.setitem(sys.modules, package, None)
-  match = rf"need {package}: pip install 'sagan_jax\[tfds\]', or set --config"
+  match = rf"need .*{package}.*: pip install 'sagan_jax\[tfds\]', or set --"
   with pytest.raises(errors.UserError, match=match):
     log.Writer(tmp_path, 0, tensorboard=True)
 

@@ -14,6 +14,8 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import checkpoint
 from tests.support import compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():

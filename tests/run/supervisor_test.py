@@ -12,6 +12,8 @@ from sagan_jax.run import pulse, supervisor
 from tests.conftest import ROOT
 from tests.support import local_launches
 
+pytestmark = pytest.mark.slow
+
 # `body` is what the command does under the watchdog; `several` is whether it
 # takes itself for one of several processes.
 SCRIPT = """
