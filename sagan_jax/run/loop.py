@@ -53,34 +53,20 @@ class Trainer:
     self._state = run.init() if last is None else run.restore(last)
     start = int(self._state.step)
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
+    say = self.progress.say
     self._scoreboard = None
     if c.eval.every_steps is not None:
-      self._scoreboard = scoreboard.Scoreboard(run, start, self.progress.say)
+      self._scoreboard = scoreboard.Scoreboard(run, start, say)
       self._scoreboard.check()
-    self._writer = None
-    with contextlib.ExitStack() as stack:
-      if run.is_main:
-        self._writer = log.Writer(
-          run.workdir,
-          start,
-          tensorboard=c.log.tensorboard,
-          say=self.progress.say,
-        )
-        stack.callback(self._writer.close)
-      # The last of what can be refused: until here the run is as it was.
-      run.record()
-      stack.pop_all()
-    self.clock = log.Clock()
-    self.step_log = step_log.StepLog(
-      run, self._writer, self.progress, self.clock
-    )
+    # The last of what can be refused: until here the run is as it was.
+    self._writer = _open_writer(run, start, say)
+    self.clock = clock = log.Clock()
+    self.step_log = step_log.StepLog(run, self._writer, self.progress, clock)
     self.checkpoint = events_lib.Checkpoint(run, self.step_log.advice)
     self.events = [self.checkpoint, events_lib.Grids(run, self._writer)]
     if self._scoreboard:
       self.events.append(
-        events_lib.Evaluation(
-          run, self._scoreboard, self._writer, self.clock, self.progress.say
-        )
+        events_lib.Evaluation(run, self._scoreboard, self._writer, clock, say)
       )
 
   def train(self):
@@ -216,6 +202,23 @@ class Trainer:
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
+
+
+def _open_writer(run, start_step, say):
+  """Records the run; returns the writer of its log, on the main process."""
+  with contextlib.ExitStack() as stack:
+    writer = None
+    if run.is_main:
+      writer = log.Writer(
+        run.workdir,
+        start_step,
+        tensorboard=run.config.log.tensorboard,
+        say=say,
+      )
+      stack.callback(writer.close)
+    run.record()
+    stack.pop_all()  # The caller closes it.
+  return writer
 
 
 def _compiled(step_fn, secs):
