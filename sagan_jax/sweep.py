@@ -7,7 +7,7 @@ r"""Trains one config many times: grids, lists and seeds of changes.
   python -m sagan_jax.sweep --sweep=attention --output=/shared/DIR \
     --backend=slurm --submit -- --gpus_per_node=1 --time=4:00:00
 
-Every run has a directory in DIR, named by what it changes. The same command
+Every run has a directory in DIR, named after its changes. The same command
 again runs what is missing, goes on with what was stopped or killed, and tries
 again what failed; it may have more values or seeds. An edited base is refused
 where runs have been trained with another.
