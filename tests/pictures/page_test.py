@@ -18,6 +18,9 @@ class Elements(html.parser.HTMLParser):
     self.tags.append((tag, dict(attrs)))
     self._open = dict(attrs).get('id', tag)
 
+  def handle_endtag(self, tag):
+    self._open = None
+
   def handle_data(self, data):
     self.text[self._open] = self.text.get(self._open, '') + data
 
