@@ -24,6 +24,12 @@ compilation.cache_dir()
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+  """Starts with the slow files, so that all processes end together."""
+  slow = {x.path for x in items if x.get_closest_marker('slow')}
+  items.sort(key=lambda item: item.path not in slow)  # Stable.
+
+
 @pytest.fixture(scope='session')
 def shared_data():
   """The directory of real images and weights that some tests compare with."""

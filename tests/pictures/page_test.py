@@ -19,6 +19,7 @@ class Elements(html.parser.HTMLParser):
     self._open = dict(attrs).get('id', tag)
 
   def handle_endtag(self, tag):
+    del tag
     self._open = None
 
   def handle_data(self, data):
