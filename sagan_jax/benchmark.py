@@ -14,7 +14,7 @@ import json
 
 from sagan_jax import errors, files
 from sagan_jax.config import command_line
-from sagan_jax.run import command
+from sagan_jax.run import command, program_cache
 
 COLUMNS = {
   'resample': '{}',
@@ -42,15 +42,16 @@ def main(argv=None):
     UserError: if the config, a variant of it or a file is refused; all variants
       are checked before the first is measured.
   """
-  args, c = _parse(argv)
+  args = _parse(argv)
   command.join(args)
   # Imported here so that --help answers at once.
   import jax
 
   from sagan_jax.cluster import sharding
-  from sagan_jax.config import compatibility
+  from sagan_jax.config import compatibility, schema
   from sagan_jax.gan import measure
 
+  c = schema.load(args.config, args.overrides)
   mesh = sharding.make_mesh(c.num_devices)
   source, why_not = _open_source(c) if args.input else (None, 'not asked for')
   c = _with_classes(c, source, why_not)
@@ -215,10 +216,9 @@ def _parse(argv):
     help='write a trace of three steps of the last variant there',
   )
   command.add_arguments(parser)
-  args = command_line.parse(parser, argv)
-  from sagan_jax.config import schema
-
-  return args, schema.load(args.config, args.overrides)
+  # A program out of a cache would tell nothing of compiling.
+  parser.set_defaults(compilation_cache=program_cache.OFF)
+  return command_line.parse(parser, argv)
 
 
 def _list(text):

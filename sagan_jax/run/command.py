@@ -7,7 +7,7 @@ import traceback
 
 from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
-from sagan_jax.run import pulse, restarts, stop, supervisor
+from sagan_jax.run import program_cache, pulse, restarts, stop, supervisor
 
 # What errors say when another process does not answer any more.
 _OF_OTHERS = re.compile(
@@ -40,7 +40,13 @@ def run(main):
 
 
 def add_arguments(parser):
-  """Adds the flags of commands that may run as several processes."""
+  """Adds the flags of commands that compile, maybe as several processes."""
+  parser.add_argument(
+    '--compilation_cache',
+    metavar='DIR',
+    help='where compiled programs are kept for the next start, or '
+    f'{program_cache.OFF} (default: in ~/.cache/sagan_jax)',
+  )
   distributed.add_arguments(parser)
   parser.add_argument(
     '--watchdog_secs',
@@ -53,7 +59,7 @@ def add_arguments(parser):
 
 
 def join(args):
-  """Joins the other processes of a run; to be called before jax is used.
+  """Joins the other processes of a run; to be called before jax is imported.
 
   With several processes, or if asked for, the command goes on in a child of
   this process, which becomes its watchdog.
@@ -65,6 +71,8 @@ def join(args):
     UserError: if flags or variables contradict each other.
   """
   global _neighbors
+  if _owns_process:
+    program_cache.use(args.compilation_cache)
   member = distributed.membership(args)
   secs = args.watchdog_secs
   if secs is None:

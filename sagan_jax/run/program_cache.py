@@ -1,0 +1,95 @@
+"""Compiled programs, kept from one start of a command to the next.
+
+JAX does the work; here is where it keeps them. A program is machine code, so
+whoever can write to the directory can run code as the user: it must be private.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import stat
+import sys
+
+from sagan_jax import errors, files
+
+OFF = 'off'
+_VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
+# A start waits for dozens of small programs too; JAX keeps those of 1 s.
+_MIN_SECS = ('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+
+
+def use(where: str | None) -> None:
+  """Makes this process and its children keep what they compile.
+
+  To be called before jax is imported. What the user has set by JAX's own
+  variable stays as it is.
+
+  Args:
+    where: a directory or URL; `OFF` for none; None for the user's own cache,
+      which is done without where it cannot be made.
+
+  Raises:
+    UserError: if the directory cannot be made, or others can write to it.
+  """
+  if where == OFF or (where is None and _VARIABLE in os.environ):
+    if where == OFF:
+      os.environ.pop(_VARIABLE, None)
+    return
+  default = files.as_path(
+    os.environ.get('SAGAN_JAX_CACHE', '~/.cache/sagan_jax')
+  )
+  root = default / 'programs' if where is None else files.as_path(where)
+  directory = root / version()
+  if not files.is_remote(root):
+    try:
+      with files.writing(root):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(root)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _check_private(directory)
+    except errors.UserError as e:
+      if where is not None or not isinstance(e.__cause__, OSError):
+        raise
+      print(f'compiled programs are not kept: {e}', file=sys.stderr)
+      return
+  os.environ[_VARIABLE] = os.fspath(directory)
+  os.environ.setdefault(*_MIN_SECS)
+
+
+def version() -> str:
+  """What programs depend on besides what JAX's own key holds.
+
+  JAX does not ask for which processor a program was made; a home directory may
+  be shared by several kinds.
+  """
+  packages = '-'.join(importlib.metadata.version(x) for x in ('jax', 'jaxlib'))
+  return f'{packages}-{platform.machine()}-{_processor()}'
+
+
+def _processor():
+  """A few digits of what this processor can do."""
+  try:
+    text = pathlib.Path('/proc/cpuinfo').read_text()
+  except OSError:  # Not on Linux.
+    text = platform.processor()
+  lines = {
+    line
+    for line in text.splitlines()
+    if line.split('\t')[0] in ('flags', 'Features', 'model name')
+  }
+  return hashlib.sha256(
+    '\n'.join(sorted(lines or {text})).encode()
+  ).hexdigest()[:8]
+
+
+def _check_private(directory):
+  status = os.stat(directory)
+  others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+  if status.st_uid != os.geteuid() or others:
+    raise errors.UserError(
+      f'compiled programs are not kept in {os.fspath(directory)}: others can '
+      f'write to it, and so run code as you; chmod go-w it (it must be yours), '
+      f'or set --compilation_cache to another directory, or to {OFF}'
+    )
