@@ -1,8 +1,9 @@
 """Saving and restoring a whole `GanState` with orbax, asynchronously.
 
 A checkpoint at step N holds the state after N finished steps, so that a run
-goes on with step N + 1. Beside the arrays lies a JSON table of their shapes
-and dtypes: orbax itself casts to whatever dtype it is asked for.
+goes on with step N + 1. Beside the arrays lies a JSON table of their shapes,
+dtypes and checksums: orbax itself casts to whatever dtype it is asked for, and
+restores what a bad disk has made of the rest.
 """
 
 import contextlib
@@ -16,7 +17,12 @@ from absl import logging
 from sagan_jax import errors, files
 from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import orbax_noise
+from sagan_jax.run import (
+  checkpoint_damage,
+  checkpoint_table,
+  leaf_sums,
+  orbax_manager,
+)
 
 FORMAT = 1  # Of the tree below; raised when an older one cannot be read.
 
@@ -47,27 +53,15 @@ class Checkpointer:
   ):
     self.directory = files.as_path(directory)
     self._log = log
-    orbax_noise.silence()
+    self._writes = writes
+    self._searches = 0
     with files.writing(self.directory):
-      self._manager = _Manager(
-        self._end_others,
+      self._manager = orbax_manager.open_manager(
         self.directory,
-        options=ocp.CheckpointManagerOptions(
-          max_to_keep=keep_last,
-          keep_period=keep_every_steps,
-          cleanup_tmp_directories=writes,
-          enable_async_checkpointing=True,
-          # Else processes mix up what they wait for, where the best state is
-          # saved while the last one still is.
-          multiprocessing_options=ocp.options.MultiprocessingOptions(
-            barrier_sync_key_prefix=self.directory.name
-          ),
-          # Where a directory cannot be made, threads that wait for it would
-          # keep the process alive for ten minutes.
-          async_options=ocp.AsyncOptions(
-            create_directories_asynchronously=False
-          ),
-        ),
+        self._end_others,
+        keep_last=keep_last,
+        keep_every_steps=keep_every_steps,
+        writes=writes,
       )
     if not self.directory.is_dir():
       raise errors.UserError(
@@ -103,7 +97,13 @@ class Checkpointer:
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
-          meta=ocp.args.JsonSave({'format': FORMAT, 'leaves': table(state)}),
+          meta=ocp.args.JsonSave(
+            {
+              'format': FORMAT,
+              'leaves': checkpoint_table.table(state),
+              'sums': leaf_sums.of(state),
+            }
+          ),
         ),
       )
     if not saved:
@@ -127,18 +127,18 @@ class Checkpointer:
       The state, placed as `target` says.
 
     Raises:
-      UserError: if the checkpoint is of another model or format, or damaged.
+      checkpoint_damage.Damaged: if it is incomplete, or differs from what was saved.
+      UserError: if the checkpoint is of another model or format.
     """
     path = self.directory / str(step)
-    saved = self._read_table(path, step)
+    saved, sums = self._read_table(path)
     fresh = [
       name
       for name in state_lib.FRESH
       if not any(re.match(rf'\.{name}\b', leaf) for leaf in saved)
     ]
-    _check_same_model(
-      saved, table(target.replace(**dict.fromkeys(fresh))), path
-    )
+    wanted = checkpoint_table.table(target.replace(**dict.fromkeys(fresh)))
+    checkpoint_table.check_same_model(saved, wanted, path)
     wanted = jax.tree.map(
       ocp.utils.to_shape_dtype_struct,
       {k: v for k, v in vars(target).items() if k not in fresh},
@@ -150,8 +150,11 @@ class Checkpointer:
     except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
       raise
     except Exception as e:  # Orbax has no class of its own: plain Exception.
-      raise self._damaged(path, step, e) from e
+      raise checkpoint_damage.refusal(path, e) from e
     state = target.replace(**dict.fromkeys(fresh), **found)
+    wrong = checkpoint_table.difference(state, saved, sums)
+    if wrong:
+      raise checkpoint_damage.Damaged(path, f'{wrong} is not what was saved')
     if fresh:
       self._log(
         f'{path} was saved before the state had {", ".join(fresh)}: fresh there'
@@ -162,6 +165,54 @@ class Checkpointer:
         out_shardings=jax.tree.map(lambda x: x.sharding, target),
       )(state)
     return state
+
+  def restore_newest(self, target):
+    """Reads the newest state that is as it was saved.
+
+    The one that saves renames those that are not to N.damaged.
+
+    Args:
+      target: as of `restore`.
+
+    Returns:
+      The state, or None if there is no checkpoint.
+
+    Raises:
+      checkpoint_damage.Damaged: if all are.
+      UserError: as `restore`.
+    """
+    damage = None
+    self._searches += 1
+    name = f'{self.directory.name}, search {self._searches}'
+    steps = agree.decide(f'checkpoints in {name}', self.steps())
+    for step in reversed(steps):
+      try:
+        state = self.restore(target, step)
+      except checkpoint_damage.Damaged as e:
+        state, damage = None, e
+      if _everywhere(f'restored {step} of {name}', state):
+        return state
+      damage = damage or checkpoint_damage.Damaged(
+        self.directory / str(step), 'on another process'
+      )
+      if step != steps[0]:
+        self._log(f'{damage}; going back to the checkpoint before it')
+        if self._writes:
+          self._set_aside(step)
+    if damage:
+      raise damage
+    return None
+
+  def _set_aside(self, step):
+    """Renames a checkpoint, so that its step can be saved again."""
+    aside = self.directory / f'{step}.damaged'
+    if jax.process_index() == 0:
+      with files.writing(aside):
+        if aside.exists():
+          aside.rmtree()
+        (self.directory / str(step)).rename(aside)
+    agree.decide(f'set aside {step}', True)
+    self._manager.reload()
 
   def check(self):
     """Raises UserError if a save in the background has failed."""
@@ -189,11 +240,11 @@ class Checkpointer:
     try:
       with self._writing():
         raise error
-    except (jax.errors.JaxRuntimeError, errors.UserError) as e:
-      if isinstance(e, errors.UserError) and not isinstance(
-        error,
-        TimeoutError,  # Of such a wait, for another that has failed.
-      ):
+    except jax.errors.JaxRuntimeError:
+      return
+    except errors.UserError as e:
+      # A timeout is of such a wait, for another that has failed.
+      if not isinstance(error, TimeoutError):
         agree.fail(e)
 
   @contextlib.contextmanager
@@ -212,89 +263,30 @@ class Checkpointer:
       )
       raise errors.UserError(
         f'{what} could not be written to {self.directory} '
-        f'({_in_one_line(e)}); {earlier}: free space there or mend its '
+        f'({orbax_manager.in_one_line(e)}); {earlier}: free space there or mend its '
         'permissions, and run the same command again'
       ) from e
 
-  def _read_table(self, path, step):
-    """The table that was saved beside the arrays of a checkpoint."""
+  def _read_table(self, path):
+    """The table and checksums saved beside the arrays of a checkpoint."""
     try:
       meta = files.read_json(path / 'meta' / 'metadata')
       version, leaves = meta['format'], dict(meta['leaves'])
+      sums = dict(meta.get('sums', {}))
     except (ValueError, KeyError, TypeError) as e:  # A UserError too.
-      raise self._damaged(path, step, e) from e
+      raise checkpoint_damage.refusal(path, e) from e
     if version != FORMAT:
       raise errors.UserError(
         f'the checkpoint {path} has format {version}, this version reads '
         f'{FORMAT}; use the version that it was trained with, or another '
         '--workdir'
       )
-    return leaves
-
-  def _damaged(self, path, step, error):
-    """The refusal of a checkpoint that cannot be read because of an error."""
-    earlier = max((s for s in self.steps() if s < step), default=None)
-    advice = (
-      f'to go on from step {earlier}'
-      if earlier is not None
-      else 'to begin anew, as no earlier one is there'
-    )
-    return errors.UserError(
-      f'the checkpoint {path} is damaged ({_in_one_line(error)}); restore its '
-      f'files from a copy, or move it away {advice}'
-    )
+    return leaves, sums
 
 
-class _Manager(ocp.CheckpointManager):
-  """One that tells at once when the part of a save of this process has failed.
-
-  Orbax raises what has happened only after it has waited for all processes.
-
-  Args:
-    failed: called with the exception, in a thread.
-    *arguments: of `ocp.CheckpointManager`.
-    **options: of `ocp.CheckpointManager`.
-  """
-
-  def __init__(self, failed, *arguments, **options):
-    self._failed = failed
-    super().__init__(*arguments, **options)
-
-  def _wait_for_checkpointers(self):
-    try:
-      super()._wait_for_checkpointers()
-    except Exception as e:
-      self._failed(e)
-      raise
-
-
-def table(state):
-  """{path: [shape, dtype]} of the leaves of a state."""
-  return {
-    jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype)]
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-  }
-
-
-def _in_one_line(error):
-  """Where and why something failed, without TensorStore's specifications."""
-  line = f'{type(error).__name__}: {error}'.splitlines()[0]
-  line = re.split(r' \[(?:tensorstore_spec|os_error_code)| See full ', line)[0]
-  return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'
-
-
-def _check_same_model(saved, wanted, path):
-  lines = [
-    f'{leaf}: checkpoint {saved.get(leaf, "nothing")}, '
-    f'model {wanted.get(leaf, "nothing")}'
-    for leaf in sorted(saved.keys() | wanted.keys())
-    if saved.get(leaf) != wanted.get(leaf)
-  ]
-  if lines:
-    shown = '\n  '.join(lines[:5])
-    more = f'\n  and {len(lines) - 5} more' if len(lines) > 5 else ''
-    raise errors.UserError(
-      f'the checkpoint {path} is of another model: use the config it was '
-      'trained with, or another --workdir; these arrays differ:\n  '
-      f'{shown}{more}'
-    )
+def _everywhere(name, found):
+  """Whether all processes have found something; `name` is never used twice."""
+  group = agree.group()
+  if group is None:
+    return found is not None
+  return all(group.gather(name, found is not None))

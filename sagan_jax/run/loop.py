@@ -49,8 +49,8 @@ class Trainer:
   def __init__(self, run):
     self.run = run
     c = run.config
-    last = agree.decide('last checkpoint', run.checkpointer.last_step())
-    self._state = run.init() if last is None else run.restore(last)
+    begins = agree.decide('begins', run.checkpointer.last_step() is None)
+    self._state = run.init() if begins else run.restore()
     start = int(self._state.step)
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     say = self.progress.say

@@ -165,7 +165,8 @@ class Run:
     """The state of a checkpoint, replicated on the mesh.
 
     Args:
-      step: of a checkpoint; 'best' for the best one scored; None for the last.
+      step: of a checkpoint; 'best' for the best one scored; None for the last
+        that is not damaged.
 
     Returns:
       A `GanState`.
@@ -193,9 +194,9 @@ class Run:
         f'{self.workdir} has no checkpoint of step {step}, only of {steps}; '
         'set --step'
       )
-    return checkpointer.restore(
-      self._shapes(), steps[-1] if step is None else step
-    )
+    if step is None:
+      return checkpointer.restore_newest(self._shapes())
+    return checkpointer.restore(self._shapes(), step)
 
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""

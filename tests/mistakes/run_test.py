@@ -38,6 +38,7 @@ def go_on(**changes):
 ALONE = ['--workdir=PLACES/run']
 CONFIG = 'PLACES/run/config.json'
 META = 'checkpoints/4/meta/metadata'
+ONLY_4 = damage.remove('checkpoints/2')  # Else training goes on from it.
 
 TRAINING = {
   'another seed': (
@@ -185,17 +186,17 @@ TRAINING = {
     ['PLACES/run/evaluations.jsonl'],
   ),
   'metadata of the checkpoint is no JSON': (
-    damage.write(META, b'{"format": 1'),
+    damage.all_of(ONLY_4, damage.write(META, b'{"format": 1')),
     go_on(),
-    ['PLACES/run/checkpoints/4', 'go on from step 2'],
+    ['PLACES/run/checkpoints/4', 'move it away'],
   ),
   'metadata of the checkpoint is a list': (
-    damage.write(META, b'[]'),
+    damage.all_of(ONLY_4, damage.write(META, b'[]')),
     go_on(),
     ['PLACES/run/checkpoints/4'],
   ),
   'metadata of the checkpoint is gone': (
-    damage.remove('checkpoints/4/meta'),
+    damage.all_of(ONLY_4, damage.remove('checkpoints/4/meta')),
     go_on(),
     ['PLACES/run/checkpoints/4'],
   ),
@@ -205,12 +206,12 @@ TRAINING = {
     ['PLACES/run/checkpoints/4', 'format 99'],
   ),
   'the checkpoint is gone': (
-    damage.remove('checkpoints/4/state'),
+    damage.all_of(ONLY_4, damage.remove('checkpoints/4/state')),
     go_on(),
     ['PLACES/run/checkpoints/4'],
   ),
   'the checkpoint is cut': (
-    damage.cut('checkpoints/4/state'),
+    damage.all_of(ONLY_4, damage.cut('checkpoints/4/state')),
     go_on(),
     ['PLACES/run/checkpoints/4'],
   ),

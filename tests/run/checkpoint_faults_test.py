@@ -134,8 +134,8 @@ def test_a_damaged_file_is_refused_or_of_no_consequence(
         (line,) = str(e).splitlines()
         assert line.startswith(f'the checkpoint {directory}/7 is damaged (')
         assert line.endswith(
-          '); restore its files from a copy, or move it away to begin anew, as '
-          'no earlier one is there'
+          '); restore its files from a copy, or move it away to go on from the '
+          'one before it, or to begin anew if there is none'
         )
         refused.add(str(name))
       else:
@@ -151,7 +151,7 @@ def test_metadata_of_another_form_is_damaged(make, tmp_path, content):
   state = checkpoints.make_state()
   saver = checkpoints.saved(make, checkpoints.at(state, 3), state)
   (tmp_path / 'ckpt' / '7' / 'meta' / 'metadata').write_text(content)
-  message = 'ckpt/7 is damaged .*, or move it away to go on from step 3'
+  message = 'ckpt/7 is damaged .*, or move it away to go on from the one before'
   with pytest.raises(errors.UserError, match=message):
     saver.restore(checkpoints.shapes(state), 7)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint
+from sagan_jax.run import checkpoint_table
 from tests.support import checkpoints
 
 
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_is_older_than_a_field_still_loads(make):
 
 
 def test_table_tells_shapes_and_dtypes_by_path():
-  table = checkpoint.table(checkpoints.make_state())
+  table = checkpoint_table.table(checkpoints.make_state())
   assert table['.step'] == [[], 'int32']
   assert table['.rng'] == [[], 'key<fry>']
   assert table[".generator.params['dense']['kernel']"] == [

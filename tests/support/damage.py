@@ -65,6 +65,16 @@ def cut(name):
   return arrange
 
 
+def all_of(*arrangers):
+  """Arranges for several things, in turn."""
+
+  def arrange(workdir):
+    for each in arrangers:
+      each(workdir)
+
+  return arrange
+
+
 def nothing(workdir):
   """The directory stays as it is."""
   del workdir
