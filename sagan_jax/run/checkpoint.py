@@ -175,11 +175,11 @@ class Checkpointer:
       target: as of `restore`.
 
     Returns:
-      The state, or None if there is no checkpoint.
+      The state.
 
     Raises:
-      checkpoint_damage.Damaged: if all are.
-      UserError: as `restore`.
+      checkpoint_damage.Damaged: if all are damaged.
+      UserError: if there is none, or as `restore`.
     """
     damage = None
     self._searches += 1
@@ -199,9 +199,9 @@ class Checkpointer:
         self._log(f'{damage}; going back to the checkpoint before it')
         if self._writes:
           self._set_aside(step)
-    if damage:
-      raise damage
-    return None
+    raise damage or errors.UserError(
+      f'{self.directory} holds no checkpoint yet; train first, or set --workdir'
+    )
 
   def _set_aside(self, step):
     """Renames a checkpoint, so that its step can be saved again."""

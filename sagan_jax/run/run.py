@@ -183,19 +183,14 @@ class Run:
         )
       checkpointer = self.best_checkpointer(writes=False)
       step = None
+    if step is None:
+      return checkpointer.restore_newest(self._shapes())
     steps = checkpointer.steps()
-    if not steps:
-      raise errors.UserError(
-        f'{checkpointer.directory} holds no checkpoint yet; train first, or '
-        'set --workdir'
-      )
-    if step is not None and step not in steps:
+    if step not in steps:
       raise errors.UserError(
         f'{self.workdir} has no checkpoint of step {step}, only of {steps}; '
         'set --step'
       )
-    if step is None:
-      return checkpointer.restore_newest(self._shapes())
     return checkpointer.restore(self._shapes(), step)
 
   def best_checkpointer(self, *, writes):

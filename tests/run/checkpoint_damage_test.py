@@ -119,10 +119,11 @@ def test_if_all_are_damaged_they_stay_and_the_first_is_named(copy):
     assert saver.steps() == [3]
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path):
+def test_refuses_a_directory_without_checkpoints(tmp_path):
   with checkpoints.opener(tmp_path / 'empty') as make:
     shapes = checkpoints.shapes(checkpoints.make_state())
-    assert make().restore_newest(shapes) is None
+    with pytest.raises(errors.UserError, match='empty holds no checkpoint yet'):
+      make().restore_newest(shapes)
 
 
 def test_a_checkpoint_from_before_there_were_checksums(copy):
