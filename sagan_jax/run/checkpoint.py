@@ -9,6 +9,7 @@ restores what a bad disk has made of the rest.
 import contextlib
 import functools
 import re
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -166,7 +167,7 @@ class Checkpointer:
       )(state)
     return state
 
-  def restore_newest(self, target):
+  def restore_newest(self, target) -> Any:
     """Reads the newest state that is as it was saved.
 
     The one that saves renames those that are not to N.damaged.
