@@ -20,7 +20,7 @@ FOLDERS = (
   ('evaluation', 'pictures'),
   ('gan',),
   ('models', 'inception', 'metrics', 'data'),
-  ('cluster',),
+  ('cluster', 'formats'),
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sagan_jax.inception import torch_file
+from sagan_jax.formats import torch_file
 from tests.support import evaluation_fakes as fakes
 
 WRITERS = {'zip': fakes.write_torch_zip, 'legacy': fakes.write_torch_legacy}
