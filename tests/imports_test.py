@@ -17,7 +17,7 @@ FOLDERS = (
   ('sweeps',),
   ('run',),
   ('config',),
-  ('evaluation', 'pictures'),
+  ('evaluation', 'pictures', 'weights'),
   ('gan',),
   ('models', 'inception', 'metrics', 'data'),
   ('cluster', 'formats'),
