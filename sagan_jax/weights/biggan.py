@@ -1,8 +1,9 @@
-"""Weights to and from BigGAN-PyTorch's SAGAN (github.com/ajbrock/BigGAN-PyTorch).
+"""Weights to and from the SAGAN of BigGAN-PyTorch.
 
-Its networks are those of scripts/launch_SAGAN_bs128x2_ema.sh at commit 9845943:
-no shared class embedding, no hierarchical latents, one singular value a layer.
-With the same weights, u vectors and running moments they compute what ours do.
+Its networks are those of scripts/launch_SAGAN_bs128x2_ema.sh in
+github.com/ajbrock/BigGAN-PyTorch at commit 9845943: no shared class embedding,
+no hierarchical latents, one singular value a layer. With the same weights, u
+vectors and running moments they compute what ours do.
 
 What a state dict there cannot say, or means differently:
 
@@ -15,8 +16,9 @@ What a state dict there cannot say, or means differently:
 * Attention: of `attention_formula` 'code', values of C/2 channels, pooled. It
   has no `ResidualControl`.
 * Batch norm: a class scales by 1 + gain, so that a gamma below 1/2 or above 2
-  comes back rounded, by 6e-8 of what is larger, it or 1. The eps is a flag (--BN_eps) and no part of the file; running
-  moments there move by a tenth a step and with unbiased variances.
+  comes back rounded, by 6e-8 of what is larger, it or 1. The eps is a flag
+  (--BN_eps) and no part of the file; running moments there move by a tenth a
+  step and with unbiased variances.
 * Spectral norm: its eps (--SN_eps) bounds a norm from below, ours is added to
   it: no difference for norms well above 1e-8. More power iterations a step
   (--num_G_SV_itrs) leave no trace in a file. Its u vectors move in both
@@ -30,6 +32,7 @@ What a state dict there cannot say, or means differently:
 
 import re
 import reprlib
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +143,7 @@ def _export(entries, variables):
   """The arrays of a network, by the names of BigGAN-PyTorch."""
   arrays = {}
   for entry in entries:
-    leaf = variables if entry.path else 0
+    leaf: Any = variables if entry.path else 0
     for key in entry.path:
       leaf = leaf[key]
     array = np.asarray(entry.export(np.asarray(leaf, np.float32)), order='C')
