@@ -17,10 +17,10 @@ FOLDERS = (
   ('sweeps',),
   ('run',),
   ('config',),
-  ('evaluation', 'pictures'),
+  ('evaluation', 'pictures', 'weights'),
   ('gan',),
   ('models', 'inception', 'metrics', 'data'),
-  ('cluster',),
+  ('cluster', 'formats'),
   ('files', 'progress'),  # Files that everyone may use.
   ('errors',),
 )

@@ -14,7 +14,8 @@ import zipfile
 import numpy as np
 
 from sagan_jax import errors, files
-from sagan_jax.inception import convert, graph_file, torch_file
+from sagan_jax.formats import torch_file
+from sagan_jax.inception import convert, graph_file
 
 PATH_KEY = '--config.eval.inception_path'  # what error texts tell users to set
 

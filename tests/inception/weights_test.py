@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sagan_jax import errors
-from sagan_jax.inception import convert, graph_file, torch_file, weights
+from sagan_jax.formats import torch_file
+from sagan_jax.inception import convert, graph_file, weights
 from tests.support import evaluation_fakes as fakes
 
 

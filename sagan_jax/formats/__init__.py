@@ -1,0 +1,1 @@
+"""Files of other projects: read with no code of theirs, and written."""
