@@ -16,12 +16,18 @@ from sagan_jax import errors, files
 # `flush` is called, as it is with each checkpoint.
 _REMOTE_SECS = 30.0
 
+# No row is longer: some dozens of numbers with their names.
+_ROW_BYTES = 2**16
+
 # A whole row, found without parsing: a long run has a million.
 _ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 
 
 class LocalRows:
   """Appends rows to a file.
+
+  A row that was the last one already is not written again: what a killed run
+  has not finished is done anew from there.
 
   Args:
     path: of the file; made if need be.
@@ -47,9 +53,12 @@ class LocalRows:
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
       self._file = open(path, 'ab', buffering=0)
+    self._last = _last_row(path)
 
   def append(self, row: bytes) -> None:
     """Writes a row; raises UserError if the disk refuses it."""
+    if row == self._last:
+      return
     with files.writing(self._path):
       while row:
         row = row[self._file.write(row) :]
@@ -67,7 +76,7 @@ class LocalRows:
 class RemoteRows:
   """Rows of an object in a bucket, which is written anew every 30 seconds.
 
-  Args and errors are those of `LocalRows`.
+  Repeated rows, args and errors are those of `LocalRows`.
   """
 
   def __init__(
@@ -88,6 +97,8 @@ class RemoteRows:
 
   def append(self, row: bytes) -> None:
     """Adds a row; raises UserError if the bucket refuses it."""
+    if [row] == self._rows[-1:]:
+      return
     self._rows.append(row)
     self._changed = True
     if time.monotonic() - self._written > _REMOTE_SECS:
@@ -124,6 +135,14 @@ def _is_whole(path):
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 1))
     return file.read() in (b'', b'\n')
+
+
+def _last_row(path):
+  """The last row of a file; b'' of an empty one."""
+  with _reading(path), open(path, 'rb') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _ROW_BYTES))
+    return (file.read().splitlines(keepends=True) or [b''])[-1]
 
 
 def _drop_after(path, start_step, say):

@@ -64,6 +64,12 @@ def test_resuming_at_a_row_keeps_it(tmp_path):
   assert [r['step'] for r in rows(tmp_path)] == [2, 4]
 
 
+def test_what_is_done_again_after_a_kill_is_one_row(tmp_path):
+  write(tmp_path, 0, [2, 4])
+  write(tmp_path, 4, [4, 6])
+  assert [r['step'] for r in rows(tmp_path)] == [2, 4, 6]
+
+
 @pytest.mark.parametrize('start', [4, None])
 @pytest.mark.parametrize('torn', ['{"step": 6, "x": 0.', '{', '{"step": 6'])
 def test_resuming_drops_a_torn_row(tmp_path, torn, start):
