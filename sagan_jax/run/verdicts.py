@@ -32,6 +32,31 @@ _UNDECIDED = 0.2
 
 # Of the time. Below it no faster input gains more than a quarter of the speed.
 _WAITING = 0.2
+# Only the first is a fault: the others are what the config asks for.
+_WAITING_FOR = {
+  'data': (
+    'Training waits for images',
+    'warning',
+    'Write the images once as an array, python -m sagan_jax.prepare '
+    '--output=DIR, and train from --config.dataset.name=array:DIR. If they '
+    'come in bursts, --config.prefetch=16.',
+  ),
+  'eval': (
+    'Training waits for evaluations',
+    'fine',
+    'Double --config.eval.every_steps, or lower --config.eval.max_time_share.',
+  ),
+  'sample': (
+    'Training waits for sample grids',
+    'fine',
+    'Double --config.sample.every_steps.',
+  ),
+  'checkpoint': (
+    'Training waits for checkpoints',
+    'fine',
+    'Double --config.checkpoint.every_steps.',
+  ),
+}
 
 
 def judge(rows: dict[str, np.ndarray]) -> list[Verdict]:
@@ -49,8 +74,9 @@ def judge(rows: dict[str, np.ndarray]) -> list[Verdict]:
     Verdicts, the worst first. There is always one.
   """
   seen = Curves(rows)
-  cases = (*verdict_cases.ALL, _score, _gates, _input)
-  found = [verdict for case in cases for verdict in case(seen)]
+  cases = (*verdict_cases.ALL, _score, _gates, _time)
+  with np.errstate(all='ignore'):  # Of infinities: what is NaN is no finding.
+    found = [verdict for case in cases for verdict in case(seen)]
   if len(seen.steps) < 2:
     found.append(_too_early(seen))
   elif all(v.level == 'fine' for v in found):
@@ -159,21 +185,20 @@ def _progress(what, steps, factor, values, best):
   )
 
 
-def _input(seen: Curves) -> Iterator[Verdict]:
-  """Whether the devices wait for data."""
-  steps, shares = seen.points('perf/data_share')
-  step = curves.since(steps, shares > _WAITING, blocks=curves.BLOCK_ROWS)
-  if step is not None:
-    yield Verdict(
-      'warning',
-      'Training waits for data',
-      f'{shares[-1]:.0%} of the time goes by waiting for images, more than '
-      f'{_WAITING:.0%} since step {step:,}.',
-      'Write the images once as an array, python -m sagan_jax.prepare '
-      '--output=DIR, and train from --config.dataset.name=array:DIR. If they '
-      'come in bursts, --config.prefetch=16.',
-      step,
-    )
+def _time(seen: Curves) -> Iterator[Verdict]:
+  """What the devices wait for."""
+  for name, (title, level, advice) in _WAITING_FOR.items():
+    steps, shares = seen.points(f'perf/{name}_share')
+    step = curves.since(steps, shares > _WAITING, blocks=curves.BLOCK_ROWS)
+    if step is not None:
+      yield Verdict(
+        level,
+        title,
+        f'It took {shares[-1]:.0%} of the time so far, and has been above '
+        f'{_WAITING:.0%} since step {step:,}.',
+        advice,
+        step,
+      )
 
 
 def _too_early(seen):
@@ -198,13 +223,14 @@ def _balanced(seen):
       'fake_logit',
     )
   )
+  gap = real_logit - fake_logit
   now = (
     f"Now the discriminator's loss is {d_loss:.2f}; it takes {real:.0%} of the "
     f'real images for real and {fake:.0%} of the generated ones for '
-    f'generated; its logits for them are {real_logit - fake_logit:.2f} apart.'
+    f'generated; the logit gap, real less generated, is {gap:.2f}.'
   )
   step = int(seen.steps[-1])
-  if real_logit - fake_logit < _UNDECIDED:
+  if gap < _UNDECIDED:
     return Verdict(
       'fine',
       'The discriminator can hardly tell the images apart',
