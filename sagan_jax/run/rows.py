@@ -16,8 +16,10 @@ from sagan_jax import errors, files
 # `flush` is called, as it is with each checkpoint.
 _REMOTE_SECS = 30.0
 
-# No row is longer: some dozens of numbers with their names.
-_ROW_BYTES = 2**16
+# The end of a file in which a row is looked for that may be there already.
+# More than a step's rows need, of its losses, grid and evaluation.
+_END_BYTES = 2**16
+_END_ROWS = 100
 
 # A whole row, found without parsing: a long run has a million.
 _ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
@@ -26,8 +28,8 @@ _ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 class LocalRows:
   """Appends rows to a file.
 
-  A row that was the last one already is not written again: what a killed run
-  has not finished is done anew from there.
+  A row that the end of the file holds already is not written again: what a
+  killed run has not finished is done anew when it goes on.
 
   Args:
     path: of the file; made if need be.
@@ -53,11 +55,11 @@ class LocalRows:
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
       self._file = open(path, 'ab', buffering=0)
-    self._last = _last_row(path)
+    self._end = _end(path)
 
   def append(self, row: bytes) -> None:
     """Writes a row; raises UserError if the disk refuses it."""
-    if row == self._last:
+    if row in self._end:
       return
     with files.writing(self._path):
       while row:
@@ -92,12 +94,13 @@ class RemoteRows:
         content = io.BytesIO(path.read_bytes())
       scanned = _scan(content, path, start_step, say)
       self._rows += [row for row, keep in scanned if keep]
+    self._end = set(self._rows[-_END_ROWS:])
     self._changed = True
     self.flush()
 
   def append(self, row: bytes) -> None:
     """Adds a row; raises UserError if the bucket refuses it."""
-    if [row] == self._rows[-1:]:
+    if row in self._end:
       return
     self._rows.append(row)
     self._changed = True
@@ -137,12 +140,12 @@ def _is_whole(path):
     return file.read() in (b'', b'\n')
 
 
-def _last_row(path):
-  """The last row of a file; b'' of an empty one."""
+def _end(path):
+  """The last rows of a file."""
   with _reading(path), open(path, 'rb') as file:
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _ROW_BYTES))
-    return (file.read().splitlines(keepends=True) or [b''])[-1]
+    file.seek(max(0, size - _END_BYTES))
+    return set(file.read().splitlines(keepends=True))
 
 
 def _drop_after(path, start_step, say):
