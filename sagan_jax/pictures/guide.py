@@ -17,13 +17,13 @@ SECTIONS = [
       "With the hinge loss D's loss is 2 while it cannot tell the images apart, "
       'and 0 when it is sure of all of them. In the quickstart it is at 1.9 '
       'after 100 steps, 1.3 after 500, and stays between 0.8 and 1.1 from step '
-      '800 on, noisy from row to row. D then takes 7 to 8 of 10 real images for '
+      '800 on, noisy from row to row. D then takes 7 to 9 of 10 real images for '
       'real and 9 of 10 generated ones for generated. The logit gap, by how '
       'much real images score above generated ones, grows from 0.1 to 2 and '
-      'stays there.',
-      'The score (fid_random) falls fast, then slowly, with setbacks of up to a '
-      'quarter: 3.1 at step 200, 1.5 at step 1,000, then up to 1.9, and 1.1 at '
-      'the end. One bad evaluation is noise; two in a row that are half again '
+      'then hardly more.',
+      'The score (fid_random) falls fast, then slowly, with setbacks of up to '
+      '27 %: 3.1 at step 200, 1.46 at step 1,000, 1.85 at step 1,200, and 1.09 '
+      'at the end. One bad evaluation is noise; two in a row that are half again '
       'as bad as the best are not.',
     ],
   ),
@@ -44,16 +44,19 @@ SECTIONS = [
     'Collapse',
     [
       'All images of a class become the same, whatever their latents. The '
-      'curve sample/diversity is the mean difference of two images of a class, '
-      'in grey levels of 255: 66 to 90 in our healthy runs, and below 25 within '
-      '50 steps where we forced a collapse. In the losses it can show as a G '
-      'that is ahead, with fake logits above real ones, or not at all. In large '
-      'models it comes after long good training: the score jumps within a few '
-      'thousand steps, and training does not recover.',
-      'Try: go back to the best checkpoint, which is kept. Then half of '
-      'optim.generator.learning_rate, n_dis=2, or a larger batch_size.',
+      'curve sample/diversity tells by how much two images of a class differ, '
+      'in grey levels of 255: about 100 in the quickstart and 70 to 95 in '
+      'smaller healthy runs; where we forced a collapse it was 20 after 50 '
+      'steps and 7 in the end. In the losses a collapse can show as a G that is '
+      'ahead, with fake logits above real ones, or not at all; even the score '
+      'may go on falling for a while. In large models it comes after long good '
+      'training: the score jumps, and training does not recover.',
+      'Try: half of optim.generator.learning_rate, n_dis=2, or a larger '
+      'batch_size. Start again, or from before: remove the later checkpoints of '
+      'the run, and name the keys that you change in --allow_changes. The best '
+      'state that was scored is kept.',
       'If no number changes at all any more, the networks are dead: that is '
-      'what learning rates 100 times too large do within 50 steps. Start again '
+      'what learning rates 100 times too large do within 100 steps. Start again '
       'with a tenth of both.',
     ],
   ),
@@ -79,8 +82,8 @@ SECTIONS = [
       "quickstart; D's stays about 2 there. Slow growth is harmless, as the "
       'weights are divided by it, though it makes steps smaller.',
       'When it doubles within a quarter of the steps, or jumps, a collapse '
-      'often follows. Try: half of the learning rate of that network, from an '
-      'earlier checkpoint.',
+      'often follows. Try: half of the learning rate of that network, from a '
+      'checkpoint before it.',
     ],
   ),
 ]

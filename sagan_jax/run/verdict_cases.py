@@ -20,32 +20,40 @@ Level = Literal['alarm', 'warning', 'fine']
 
 # The hinge loss of D is 2 while it cannot tell, and 0 once all images are
 # beyond its margins, which are 2 apart; then its gradient is 0 as well.
-# Measured: 0.8 to 2.6 in healthy runs, 0.00 to 0.18 where D wins. That of large
+# Measured: 0.8 to 2.7 in healthy runs, 0.00 to 0.18 where D wins. That of large
 # models comes near zero before they collapse (arXiv:1809.11096, section 4.2).
 _D_LOSS_NEAR_ZERO = 0.1
 _HINGE_MARGINS = 2.0
 
 # How far D puts generated images above real ones, half of those margins.
-# Measured: at most 0.1 in healthy runs, 3 to 9 where G wins.
+# Measured: at most 0.4 in healthy runs, 1.4 to 15 where G wins.
 _WRONG_ORDER = 1.0
 
-# Of a loss and of the logits within ten rows, of which each has images of its
-# own. Measured: 0.03 and more in healthy runs, exactly 0 in dead networks.
-_NO_CHANGE = 1e-5
+# Of what D says of ten batches of generated images, and between these and real
+# ones. Measured: changes of 0.006 (logistic loss) or 0.03 (hinge) and more in
+# healthy runs, 0.0000 in dead networks.
+_NO_CHANGE = 1e-3
+_NO_GAP = 1e-2
 
-# Grey levels of 255 between two images of a class. Measured: 66 to 90 in healthy
-# runs from the first grid on (119 among the drawn shapes themselves), 7 to 10 in
-# dead networks.
+# Grey levels of 255 between two images of a class. Measured: 69 to 120 in
+# healthy runs (119 among the drawn shapes themselves), 6 to 8 in the last grids
+# of a collapse.
 _SAME_IMAGES = 10.0
-# Of the largest difference so far. Measured: at least 0.78 in healthy runs, 0.28
-# to 0.4 in a collapsing one.
+# Of the largest difference so far. Measured: at least 0.72 in healthy runs, 0.1
+# to 0.4 in collapsing ones, from the first grid on.
 _DIVERSITY_LOST = 0.5
+_COLLAPSED = 0.25
 
 # Of sigma over the last quarter of the steps. It grows throughout a training
 # and explodes at collapse (arXiv:1809.11096, section 4.1). Measured: at most
-# 1.4 in healthy runs.
+# 1.25 in healthy runs.
 _SIGMA_GROWTH = 2.0
 _SIGMA_BLOCKS = 8  # Before, a quarter is no trend.
+
+GO_ON = (
+  'Start again, or from before: remove the later checkpoints of the run, and '
+  'name the keys that you change in --allow_changes.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,20 +74,19 @@ def _not_finite(seen: Curves) -> Iterator[Verdict]:
       yield Verdict(
         'alarm',
         'A loss is not finite',
-        f'{name} is no number at {len(steps)} logged steps, first at step '
-        f'{steps[0]:,}.',
-        'Go back to an earlier checkpoint with half of '
-        '--config.optim.discriminator.learning_rate and '
+        f'{name} is no number at step {steps[0]:,}, nor at '
+        f'{len(steps) - 1:,} later logged steps.',
+        'Halve --config.optim.discriminator.learning_rate and '
         '--config.optim.generator.learning_rate; with bfloat16, first try '
-        '--config.dtype=float32.',
+        f'--config.dtype=float32. {GO_ON}',
         int(steps[0]),
       )
 
 
 def _dead(seen: Curves) -> Iterator[Verdict]:
   """Whether the same numbers come whatever the images."""
-  still = np.ones(seen.steps.shape, bool)
-  for name in 'd_loss', 'g_loss', 'd_real_logit', 'd_fake_logit':
+  still = np.abs(_gap(seen)) < _NO_GAP
+  for name in 'g_loss', 'd_fake_logit':
     still &= seen.spans(f'train/{name}') < _NO_CHANGE
   step = curves.since(seen.steps, still)
   if step is not None:
@@ -88,7 +95,9 @@ def _dead(seen: Curves) -> Iterator[Verdict]:
       'alarm',
       'Nothing is learnt any more',
       f'Since step {step:,} the discriminator says the same of every image, '
-      f'real or generated: its loss stays at {loss:.3f}, and no logit changes.',
+      f'real or generated: its loss stays at {loss:.3f}, and from one batch '
+      f'of generated images to the next its logits change by under '
+      f'{_NO_CHANGE}.',
       'The networks are dead and do not recover: start again. Divide '
       '--config.optim.discriminator.learning_rate and '
       '--config.optim.generator.learning_rate by 10.',
@@ -107,19 +116,19 @@ def _collapsed(seen: Curves) -> Iterator[Verdict]:
       seen.points(f'sample/diversity/{other}')[1].max(initial=0)
       for other in ('raw', 'ema')
     )
-    low = (values < _SAME_IMAGES) | (values < _DIVERSITY_LOST * most)
+    low = values < max(_SAME_IMAGES, _DIVERSITY_LOST * most)
     step = curves.since(steps, low, blocks=1)
     if step is None:
       continue
+    collapsed = values[-1] < max(_SAME_IMAGES, _COLLAPSED * most)
     yield Verdict(
-      'alarm',
+      'alarm' if collapsed else 'warning',
       'The generator is collapsing: its images are becoming the same',
       f'Two images of one class differ by {values[-1]:.1f} grey levels of 255 '
       f'({name} weights), after as much as {most:.1f}; so it is since step '
       f'{step:,}. Look at the rows of the sample grids.',
-      'Go back to the best checkpoint or start again, with half of '
-      '--config.optim.generator.learning_rate or with --config.n_dis=2; a '
-      'larger --config.batch_size helps too.',
+      'Halve --config.optim.generator.learning_rate, or set --config.n_dis=2; '
+      f'a larger --config.batch_size helps too. {GO_ON}',
       step,
     )
     return
@@ -180,8 +189,7 @@ def _sigma(seen: Curves) -> Iterator[Verdict]:
       f'at step {seen.steps[then]:,} to {sigma[-1]:.3g}, {growth:.1f} times, '
       'in the last quarter of the steps. Slow growth is normal; this comes '
       'before a collapse.',
-      f'Halve --config.optim.{title}.learning_rate and go on from an earlier '
-      'checkpoint.',
+      f'Halve --config.optim.{title}.learning_rate. {GO_ON}',
       int(seen.steps[then]),
     )
 

@@ -150,9 +150,9 @@ def _score(seen: Curves) -> Iterator[Verdict]:
       'The score has become worse',
       f'{what} was best at step {steps[best]:,} with {values[best]:.4g}, and '
       f'is {values[-1]:.4g} at step {steps[-1]:,}.',
-      'Use the best checkpoint (--step=best); to go on from there, halve both '
+      'The best state is kept (--step=best). For a better one, halve both '
       'learning rates, --config.optim.discriminator.learning_rate and '
-      '--config.optim.generator.learning_rate.',
+      f'--config.optim.generator.learning_rate. {verdict_cases.GO_ON}',
       since,
     )
     return

@@ -5,7 +5,7 @@ import re
 from sagan_jax.config import schema
 from sagan_jax.pictures import guide
 
-OTHER_NAMES = {'fid_random'}
+OTHER_NAMES = {'fid_random', 'allow_changes'}
 
 
 def test_it_has_titles_and_paragraphs():

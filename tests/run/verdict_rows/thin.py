@@ -10,7 +10,7 @@ import sys
 
 from sagan_jax.config import schema
 
-DROPPED = ('perf/images_per_sec', 'perf/eta_secs', 'perf/eval_secs')
+KEPT = ('train/', 'eval/', 'sample/', 'perf/data_share')
 
 
 def main(run, output):
@@ -23,7 +23,7 @@ def main(run, output):
   ]
   lines = (pathlib.Path(run) / 'metrics.jsonl').read_text().splitlines()
   rows = [json.loads(line) for line in lines]
-  names = {name for row in rows for name in row} - {'step', *DROPPED}
+  names = {name for row in rows for name in row if name.startswith(KEPT)}
   with open(output, 'w', newline='') as file:
     command = 'python -m sagan_jax.main --config=quickstart'
     print('#', command, *flags, file=file)
@@ -32,8 +32,8 @@ def main(run, output):
     )
     writer.writeheader()
     for row in rows:
-      numbers = {k: f'{v:.5g}' for k, v in row.items() if k != 'step'}
-      writer.writerow({'step': row['step'], **numbers})
+      numbers = {k: f'{v:.5g}' for k, v in row.items()}
+      writer.writerow({**numbers, 'step': row['step']})
 
 
 if __name__ == '__main__':
