@@ -28,8 +28,8 @@ _ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 class LocalRows:
   """Appends rows to a file.
 
-  A row that the end of the file holds already is not written again: what a
-  killed run has not finished is done anew when it goes on.
+  With a `start_step`, a row that the end of the file holds already is not
+  written again: what a killed run has not finished is done anew.
 
   Args:
     path: of the file; made if need be.
@@ -55,7 +55,7 @@ class LocalRows:
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
       self._file = open(path, 'ab', buffering=0)
-    self._end = _end(path)
+    self._end = set() if start_step is None else _end(path)
 
   def append(self, row: bytes) -> None:
     """Writes a row; raises UserError if the disk refuses it."""
@@ -94,7 +94,7 @@ class RemoteRows:
         content = io.BytesIO(path.read_bytes())
       scanned = _scan(content, path, start_step, say)
       self._rows += [row for row, keep in scanned if keep]
-    self._end = set(self._rows[-_END_ROWS:])
+    self._end = set() if start_step is None else {*self._rows[-_END_ROWS:]}
     self._changed = True
     self.flush()
 
