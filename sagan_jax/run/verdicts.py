@@ -33,7 +33,7 @@ _UNDECIDED = 0.2
 # Of the time. Below it no faster input gains more than a quarter of the speed.
 _WAITING = 0.2
 # Only the first is a fault: the others are what the config asks for.
-_WAITING_FOR = {
+_WAITING_FOR: dict[str, tuple[str, verdict_cases.Level, str]] = {
   'data': (
     'Training waits for images',
     'warning',
