@@ -2,7 +2,7 @@
 
 config.json       the config, leaf by leaf
 data.json         the data set: name, classes, fingerprint and its parts
-metrics.jsonl     a row per log step
+metrics.jsonl     a row per log step, sample grid and evaluation
 evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots

@@ -13,6 +13,7 @@ import numpy as np
 from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.gan import state as state_lib
+from sagan_jax.metrics import diversity
 from sagan_jax.pictures import grids
 
 
@@ -69,7 +70,10 @@ class Checkpoint:
 
 
 class Grids:
-  """Writes grids of fixed latents, of the raw and the averaged weights."""
+  """Writes grids of fixed latents, of the raw and the averaged weights.
+
+  The row `sample/diversity/...` tells how different the images of a class are.
+  """
 
   name = 'sample'
 
@@ -88,17 +92,30 @@ class Grids:
     shown = min(c.num_classes, c.sample.max_classes)
     classes = np.linspace(0, c.num_classes - 1, shown).round()
     labels = np.repeat(classes, c.sample.images_per_class)
+    made = {}
     for name in 'raw', 'ema':
       params, stats = state.generator_variables(name)
       stats = run.sampler.standing_stats(
         params, stats, key, c.sample.standing_batches
       )
       params, stats = sharding.localize((params, stats), mesh)
-      images = run.sampler.generate(params, stats, key, labels)
-      if self._writer:
-        sheet = grids.grid(images, c.sample.images_per_class)
-        grids.save_png(self._path(int(state.step), name), sheet)
-        self._writer.write_image(int(state.step), f'samples/{name}', sheet)
+      made[name] = run.sampler.generate(params, stats, key, labels)
+    if self._writer:
+      self._write(int(state.step), made, c.sample.images_per_class)
+
+  def _write(self, step, made, per_class):
+    if per_class > 1:  # First: with the files the work of the step is done.
+      self._writer.write(
+        step,
+        {
+          f'sample/diversity/{name}': diversity.within_class(images, per_class)
+          for name, images in made.items()
+        },
+      )
+    for name, images in made.items():
+      sheet = grids.grid(images, per_class)
+      grids.save_png(self._path(step, name), sheet)
+      self._writer.write_image(step, f'samples/{name}', sheet)
 
   def _path(self, step, name):
     return self._run.workdir / 'samples' / f'{step:08d}_{name}.png'

@@ -16,12 +16,20 @@ from sagan_jax import errors, files
 # `flush` is called, as it is with each checkpoint.
 _REMOTE_SECS = 30.0
 
+# The end of a file in which a row is looked for that may be there already.
+# More than a step's rows need, of its losses, grid and evaluation.
+_END_BYTES = 2**16
+_END_ROWS = 100
+
 # A whole row, found without parsing: a long run has a million.
 _ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
 
 
 class LocalRows:
   """Appends rows to a file.
+
+  With a `start_step`, a row that the end of the file holds already is not
+  written again: what a killed run has not finished is done anew.
 
   Args:
     path: of the file; made if need be.
@@ -47,9 +55,12 @@ class LocalRows:
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
       self._file = open(path, 'ab', buffering=0)
+    self._end = set() if start_step is None else _end(path)
 
   def append(self, row: bytes) -> None:
     """Writes a row; raises UserError if the disk refuses it."""
+    if row in self._end:
+      return
     with files.writing(self._path):
       while row:
         row = row[self._file.write(row) :]
@@ -67,7 +78,7 @@ class LocalRows:
 class RemoteRows:
   """Rows of an object in a bucket, which is written anew every 30 seconds.
 
-  Args and errors are those of `LocalRows`.
+  Repeated rows, args and errors are those of `LocalRows`.
   """
 
   def __init__(
@@ -83,11 +94,14 @@ class RemoteRows:
         content = io.BytesIO(path.read_bytes())
       scanned = _scan(content, path, start_step, say)
       self._rows += [row for row, keep in scanned if keep]
+    self._end = set() if start_step is None else {*self._rows[-_END_ROWS:]}
     self._changed = True
     self.flush()
 
   def append(self, row: bytes) -> None:
     """Adds a row; raises UserError if the bucket refuses it."""
+    if row in self._end:
+      return
     self._rows.append(row)
     self._changed = True
     if time.monotonic() - self._written > _REMOTE_SECS:
@@ -124,6 +138,14 @@ def _is_whole(path):
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 1))
     return file.read() in (b'', b'\n')
+
+
+def _end(path):
+  """The last rows of a file."""
+  with _reading(path), open(path, 'rb') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END_BYTES))
+    return set(file.read().splitlines(keepends=True))
 
 
 def _drop_after(path, start_step, say):

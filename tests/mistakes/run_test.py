@@ -146,17 +146,17 @@ TRAINING = {
   'a row of metrics.jsonl is damaged': (
     damage.append('metrics.jsonl', b'{"step": 1, "train'),
     go_on(),
-    ['PLACES/run/metrics.jsonl:7'],
+    ['PLACES/run/metrics.jsonl:8'],
   ),
   'a row of metrics.jsonl is no text': (
     damage.append('metrics.jsonl', b'\0\xff\0'),
     go_on(),
-    ['PLACES/run/metrics.jsonl:7'],
+    ['PLACES/run/metrics.jsonl:8'],
   ),
   'a row of metrics.jsonl has no step': (
     damage.append('metrics.jsonl', b'{"loss": 1}'),
     go_on(),
-    ['PLACES/run/metrics.jsonl:7'],
+    ['PLACES/run/metrics.jsonl:8'],
   ),
   'metrics.jsonl is a folder': (
     damage.folder('metrics.jsonl'),

@@ -1,5 +1,7 @@
 """What is due at a step, and whether it is done already."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +66,36 @@ def test_grids_are_done_when_both_are_there(run, tmp_path):
   (tmp_path / 'samples' / '00000000_ema.png').unlink()
   assert not event.is_done(0)
   writer.close()
+
+
+def test_grids_tell_how_different_the_images_of_a_class_are(run, tmp_path):
+  """Once, however often a kill comes between the row and the files."""
+  for _ in range(2):
+    writer = log.Writer(tmp_path, 0, tensorboard=False)
+    events.Grids(run, writer)(run.init())
+    writer.close()
+  [line] = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  row = json.loads(line)
+  with Image.open(tmp_path / 'samples' / '00000000_raw.png') as image:
+    sheet = np.asarray(image, np.float64)
+  # Two images a class: here their difference is seen directly.
+  left, right = sheet[:, :32], sheet[:, 33:]
+  rows = np.arange(3 * 33 - 1) % 33 < 32  # Between them are gaps.
+  squares = np.square(left - right)[rows]
+  np.testing.assert_allclose(
+    row['sample/diversity/raw'], np.sqrt(squares.mean())
+  )
+  # The average has not yet left the weights.
+  assert row['sample/diversity/ema'] == row['sample/diversity/raw']
+
+
+def test_one_image_a_class_has_no_difference(tmp_path):
+  run = tiny.opened(tmp_path, sample__images_per_class=1)
+  writer = log.Writer(tmp_path, None, tensorboard=False)
+  events.Grids(run, writer)(run.init())
+  assert (tmp_path / 'metrics.jsonl').read_text() == ''
+  writer.close()
+  run.checkpointer.close()
 
 
 def test_a_process_that_writes_nothing_makes_its_part_of_grids(run, tmp_path):

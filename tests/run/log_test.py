@@ -64,6 +64,18 @@ def test_resuming_at_a_row_keeps_it(tmp_path):
   assert [r['step'] for r in rows(tmp_path)] == [2, 4]
 
 
+def test_what_is_done_again_after_a_kill_is_one_row(tmp_path):
+  write(tmp_path, 0, [2, 4])
+  writer = log.Writer(tmp_path, 4, tensorboard=False)
+  writer.write(4, {'x': 4 / 7})
+  writer.write(4, {'y': 1.0})
+  writer.close()
+  found = rows(tmp_path)
+  assert [r['step'] for r in found] == [2, 4, 4]
+  write(tmp_path, 4, [4, 6])  # Also if another row came after it.
+  assert rows(tmp_path) == [*found, {'step': 6, 'x': 6 / 7}]
+
+
 @pytest.mark.parametrize('start', [4, None])
 @pytest.mark.parametrize('torn', ['{"step": 6, "x": 0.', '{', '{"step": 6'])
 def test_resuming_drops_a_torn_row(tmp_path, torn, start):
@@ -197,10 +209,13 @@ def test_rows_go_to_a_bucket_now_and_then(bucket, monkeypatch):
   assert [r['step'] for r in rows(local)] == [1, 2]
   writer.flush()
   assert [r['step'] for r in rows(local)] == [1, 2, 3]
-  writer.write(4, {'x': 1.0})
+  writer.write(4, {'x': 4 / 7})
   writer.close()
   assert [r['step'] for r in rows(local)] == [1, 2, 3, 4]
-  # And as on a disk, a run that goes on drops what came later.
+  # And as on a disk, a run that goes on drops what came later, and what it
+  # does again makes no second row.
+  write(url, 4, [4])
+  assert [r['step'] for r in rows(local)] == [1, 2, 3, 4]
   write(url, 2, [3])
   assert [r['step'] for r in rows(local)] == [1, 2, 3]
 

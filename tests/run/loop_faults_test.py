@@ -292,7 +292,7 @@ def test_what_was_due_at_the_last_save_is_made_up_for(tmp_path, stop_after):
     for step in (3, 6):
       file = f'samples/{step:08}_{name}.png'
       assert (other / file).read_bytes() == (one / file).read_bytes()
-  assert len(rows(one)) == 6 + 2  # Of steps, and of evaluations.
+  assert len(rows(one)) == 6 + 2 + 2  # Of steps, grids and evaluations.
   assert rows(other) == rows(one)
   # A process that ends after its last save finishes its run, too.
   (other / 'samples' / '00000006_ema.png').unlink()

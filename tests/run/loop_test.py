@@ -28,8 +28,13 @@ def rows(workdir):
   return [json.loads(line) for line in text.splitlines()]
 
 
+def trained(workdir):
+  """The rows of log steps."""
+  return [row for row in rows(workdir) if 'train/d_loss' in row]
+
+
 def logged(workdir):
-  return [row['step'] for row in rows(workdir)]
+  return [row['step'] for row in trained(workdir)]
 
 
 def saved(workdir):
@@ -110,7 +115,7 @@ def test_everything_is_written_when_it_is_due(cadences):
 
 def test_a_row_tells_everything(cadences):
   workdir, _, _ = cadences
-  for row in rows(workdir):
+  for row in trained(workdir):
     assert set(row) == {
       'step',
       'train/d_loss',
@@ -132,8 +137,16 @@ def test_a_row_tells_everything(cadences):
     assert row['perf/images_per_sec'] > 0
     shares = [v for k, v in row.items() if k.endswith('_share')]
     assert 0 <= min(shares) and sum(shares) <= 1
-  assert rows(workdir)[-1]['perf/eta_secs'] == 0
-  assert rows(workdir)[-1]['perf/sample_share'] > 0
+  assert trained(workdir)[-1]['perf/eta_secs'] == 0
+  assert trained(workdir)[-1]['perf/sample_share'] > 0
+
+
+def test_grids_have_rows_of_their_own(cadences):
+  workdir, _, _ = cadences
+  found = [row for row in rows(workdir) if 'train/d_loss' not in row]
+  assert [row['step'] for row in found] == [3, 6, 9, 10]
+  for row in found:
+    assert set(row) == {'step', 'sample/diversity/raw', 'sample/diversity/ema'}
 
 
 def test_the_config_of_the_run_is_kept(cadences):
