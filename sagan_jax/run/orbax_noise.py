@@ -15,6 +15,7 @@ def silence():
   logging.getLogger('absl').addFilter(
     lambda record: not (record.exc_info and '/orbax/' in record.pathname)
   )
+  logging.getLogger('asyncio').addFilter(_is_not_of_a_lost_task)
   print_it = sys.unraisablehook
 
   def hook(unraisable):
@@ -25,3 +26,9 @@ def silence():
       print_it(unraisable)
 
   sys.unraisablehook = hook
+
+
+def _is_not_of_a_lost_task(record):
+  """False for tasks of orbax that nobody waits for: the save has failed."""
+  text = record.getMessage()
+  return not (text.startswith('Task exception was never') and '/orbax/' in text)

@@ -70,3 +70,24 @@ def test_other_errors_are_still_printed(monkeypatch, absl_logger):
   assert not absl_logger.filter(record('/x/orbax/y.py', error))
   assert absl_logger.filter(record('/x/orbax/y.py', None))
   assert absl_logger.filter(record('/x/other/y.py', error))
+
+
+@pytest.mark.parametrize(
+  ('path', 'printed'), [('lib/orbax/checkpoint/x.py', 0), ('lib/mine.py', 1)]
+)
+def test_tasks_that_nobody_waits_for(
+  caplog, monkeypatch, absl_logger, path, printed
+):
+  del absl_logger  # Put back afterwards, as the hook is.
+  monkeypatch.setattr(sys, 'unraisablehook', sys.unraisablehook)
+  logger = logging.getLogger('asyncio')
+  before = logger.filters[:]
+  orbax_noise.silence.__wrapped__()
+  try:
+    logger.error(
+      'Task exception was never retrieved\nfuture: <Task finished '
+      f"name='Task-2' coro=<save() done, defined at {path}:8>>"
+    )
+  finally:
+    logger.filters[:] = before
+  assert len(caplog.records) == printed
