@@ -1,0 +1,223 @@
+"""Weights with their card: of a checkpoint, or of a file that was exported."""
+
+import functools
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sagan_jax import errors, files
+from sagan_jax.config import schema
+from sagan_jax.evaluation import protocol
+from sagan_jax.formats import safetensors_file
+from sagan_jax.gan import build
+from sagan_jax.gan import state as state_lib
+from sagan_jax.run import directory
+from sagan_jax.weights import card as card_lib
+from sagan_jax.weights import stablehlo
+from sagan_jax.weights import tensors as tensors_lib
+
+CARD = '.json'  # The suffix of a card beside the file that it is of.
+
+
+class Exported(NamedTuple):
+  """Weights of both networks, and what they are."""
+
+  where: str  # The file or directory.
+  tensors: dict[str, np.ndarray]  # As `weights.tensors` names them.
+  card: dict[str, Any]  # As `weights.card` makes it.
+
+
+def shapes(config, mesh, **changes) -> dict[str, Any]:
+  """The shapes of the weights of a config, by name.
+
+  Args:
+    config: a `Config` whose `num_classes` is known.
+    mesh: that a run has.
+    **changes: leaves of the config that differ.
+  """
+  config = schema.replace(config, **changes)
+  init = functools.partial(
+    state_lib.init_state, build.build_gan(config, mesh), config.image_size
+  )
+  return tensors_lib.flatten(jax.eval_shape(init, 0).weights())
+
+
+def of_state(run, state) -> Exported:
+  """The weights of a state of a run.
+
+  Args:
+    run: a `Run`.
+    state: a `GanState`.
+
+  Returns:
+    Its weights, on the host.
+
+  Raises:
+    UserError: if a weight is not finite, or the directory is damaged.
+  """
+  where, step = str(run.workdir), int(state.step)
+  tensors = {
+    name: np.asarray(leaf)
+    for name, leaf in tensors_lib.flatten(state.weights()).items()
+  }
+  tensors_lib.check_finite(tensors, f'{where}, step {step}')
+  records = protocol.read(run.workdir / 'evaluations.jsonl')
+  facts = directory.facts(run.workdir)
+  card = card_lib.make(
+    schema.flatten(run.config),
+    step=step,
+    class_names=None if facts is None else facts['class_names'],
+    facts=facts,
+    scores=[
+      r for r in records if r['protocol']['step'] == step and 'scores' in r
+    ],
+    origin=directory.origin(run.workdir),
+    digest=tensors_lib.digest(tensors),
+  )
+  return Exported(where, tensors, card)
+
+
+def read(name, open_run) -> Exported:
+  """Reads weights that were exported, or the last checkpoint of a run.
+
+  Args:
+    name: of a safetensors file, of a directory with a single one, or of a run.
+    open_run: opens a `Run` by the name of its directory.
+
+  Returns:
+    The weights; their card is checked, but for the leaves of its config.
+
+  Raises:
+    UserError: if there is nothing of this kind, or it is damaged.
+  """
+  path = files.as_path(name)
+  if (path / directory.CONFIG).exists():
+    run = open_run(path)
+    try:
+      return of_state(run, run.restore())
+    finally:
+      run.checkpointer.close()
+  path = _file(path)
+  tensors, metadata = safetensors_file.read(path)
+  tensors_lib.check_finite(tensors, str(path))
+  try:
+    card = json.loads(metadata['card'])
+  except (KeyError, ValueError, RecursionError) as e:
+    raise errors.UserError(
+      f'{path} has no card of sagan_jax in its header, so nobody can say what '
+      'networks its weights are of; write it with sagan_jax.export'
+    ) from e
+  card = card_lib.check(card, str(path))
+  if card['weights_sha256'] != tensors_lib.digest(tensors):
+    raise errors.UserError(
+      f'{path} is damaged: its weights are not those that its card was written '
+      'for; get it again'
+    )
+  _check_beside(path)
+  return Exported(str(path), tensors, card)
+
+
+def config_of(exported: Exported, overrides=None):
+  """The `Config` that weights were trained by.
+
+  Args:
+    exported: with a card.
+    overrides: {'section.leaf': text} that differ.
+
+  Raises:
+    UserError: if a leaf is wrong, or the number of classes is not known.
+  """
+  config = schema.older(
+    exported.card['config'], overrides, f'the card of {exported.where}'
+  )
+  if config.num_classes is None:
+    raise errors.UserError(
+      f'the card of {exported.where} does not say how many classes there are; '
+      'set --config.num_classes'
+    )
+  return config
+
+
+def _file(path):
+  """The one file of weights that is meant."""
+  if not path.exists():
+    raise errors.UserError(
+      f'there is no {path}; name what sagan_jax.export has written, or the '
+      'directory of a run'
+    )
+  if not path.is_dir():
+    return path
+  found = sorted(path.glob(f'*{safetensors_file.SUFFIX}'))
+  if len(found) != 1:
+    raise errors.UserError(
+      f'{path} is no run, and holds {len(found)} files '
+      f'*{safetensors_file.SUFFIX}; name one file'
+    )
+  return found[0]
+
+
+def _check_beside(path):
+  """Refuses a file that is not the one that the card beside it is of."""
+  beside = path.with_suffix(CARD)
+  if not beside.exists():
+    return
+  card = files.read_json(beside)
+  file = card.get('file') if isinstance(card, dict) else None
+  wanted = file.get('sha256') if isinstance(file, dict) else None
+  if wanted != hashlib.sha256(path.read_bytes()).hexdigest():
+    raise errors.UserError(
+      f'{path} is not the file that {beside.name} beside it was written for: '
+      'the SHA-256 differs; get both again, or move the card away'
+    )
+
+
+def as_safetensors(run, state) -> tuple[bytes, dict[str, Any]]:
+  """The content of a safetensors file of both networks, and its card."""
+  _, tensors, card = of_state(run, state)
+  metadata = {'format': 'np', 'card': json.dumps(card)}
+  return safetensors_file.dump(tensors, metadata), card
+
+
+def as_program(
+  run, state, *, weights, statistics, truncation, images
+) -> tuple[bytes, dict[str, Any]]:
+  """The generator of a run as a StableHLO program, and the card beside it.
+
+  Args:
+    run: a `Run`.
+    state: one of its states.
+    weights: 'ema' or 'raw'.
+    statistics: 'standing', as `Run.sample` has them, or 'running'.
+    truncation: deviations, or None.
+    images: 'uint8' or 'float32'.
+
+  Returns:
+    (bytes that `jax.export.deserialize` takes, card).
+
+  Raises:
+    UserError: as `of_state`.
+  """
+  params, stats = state.generator_variables(weights)
+  if statistics == 'standing':
+    stats = run.sampler.standing_stats(
+      params, stats, jax.random.key(0), run.config.eval.standing_batches
+    )
+  program = {
+    'weights': weights,
+    'bn_statistics': statistics,
+    'truncation': truncation,
+    'images': images,
+    'inputs': {
+      'latents': f'float32 [n, {run.gan.latent_dim}]',
+      'labels': f'int32 [n] in [0, {run.config.num_classes})',
+    },
+    'platforms': stablehlo.PLATFORMS,
+    'jax': jax.__version__,
+  }
+  content = stablehlo.program(
+    run.gan, params, stats, truncation=truncation, images=images
+  )
+  return content, of_state(run, state).card | {'program': program}

@@ -1,0 +1,1 @@
+"""Weights of both networks in files of other programs, out and in."""
