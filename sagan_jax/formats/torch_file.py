@@ -1,181 +1,181 @@
-"""Reads PyTorch state-dict files without PyTorch and without running them.
+"""Reads files of `torch.save` without PyTorch and without running them.
 
-A `.pth` file is a pickle, and unpickling may call anything. Here only the names
-that a dict of tensors needs are resolved, each to a function of this file, so
-that a hostile file ends in an error. Both layouts are read: the zip archive of
-torch >= 1.6 and the older stream of pickles followed by raw storages, in which
-the published Inception file was probably written.
+A `.pth` file is a pickle beside raw storages, and unpickling may call anything.
+Here the pickle is read as data, see `pickle_data`, and arrays are made of what
+it says of tensors, so that a hostile file ends in an error. Both layouts are
+read: the zip archive of torch >= 1.6 and the older stream of pickles followed
+by raw storages, in which the published Inception file was probably written.
+
+Whatever a file claims, what is read of it takes no more memory than the file
+has bytes, a few times over.
 """
 
-import collections
-import pickle
+import io
 import struct
+import textwrap
 import zipfile
+from typing import Any
 
-import numpy as np
-
-from sagan_jax import errors
+from sagan_jax import files
+from sagan_jax.formats import pickle_data, torch_tensors
+from sagan_jax.formats.torch_tensors import TorchFileError
 
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION of the old layout.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
-_DTYPES = {
-  'FloatStorage': np.dtype('<f4'),
-  'DoubleStorage': np.dtype('<f8'),
-  'LongStorage': np.dtype('<i8'),  # num_batches_tracked of batch norm
-}
-
-
-class TorchFileError(errors.UserError):
-  """A file that is damaged, or is not a plain state-dict."""
+_LOCAL_HEADER_BYTES = 30  # Of a member of a zip archive, before its name.
 
 
 def read_state_dict(path):
   """Reads a file written by `torch.save(module.state_dict(), path)`.
 
   Args:
-    path: pathlib.Path or str of the file.
+    path: of the file, local or a URL.
 
   Returns:
     dict of name -> numpy array, each a copy of its own.
 
   Raises:
-    TorchFileError: if the file is truncated, is in neither layout, or holds
-      anything but float32, float64 and int64 tensors in a dict.
+    TorchFileError: if the file cannot be read, is truncated, is in neither
+      layout, or holds anything but float32, float64 and int64 tensors in a
+      dict, within the bytes that it has.
   """
+  return _read(path, _refuse_others, torch_tensors.arrays)
+
+
+def read_values(path):
+  """Reads a file of settings: a dict written by `torch.save`.
+
+  Args:
+    path: of the file, local or a URL.
+
+  Returns:
+    dict whose values are plain, or what `pickle_data.load` makes of others: of
+    a tensor or a module no more than its name.
+
+  Raises:
+    TorchFileError: if it cannot be read, is damaged or holds no dict.
+  """
+  return _read(path, None, lambda found, *_: found)
+
+
+def _read(path, on_name, convert):
+  """Reads a file, converts what it holds, and names it in every error."""
+  path = files.as_path(path)
   try:
-    if zipfile.is_zipfile(path):
-      found = _read_zip(path)
-    else:
-      found = _read_legacy(path)
+    data = path.read_bytes()
+    load = _load_zip if zipfile.is_zipfile(io.BytesIO(data)) else _load_legacy
+    found, read_storages = load(data, on_name)
     if not isinstance(found, dict):
       raise TorchFileError(f'holds a {type(found).__name__}, not a state-dict')
-    return {name: tensor.array() for name, tensor in found.items()}
+    return convert(found, read_storages, len(data))
   except TorchFileError as e:
     raise TorchFileError(f'{path}: {e}') from e
+  except OSError as e:
+    raise TorchFileError(f'cannot read {path}: {e.strerror or e}') from e
   except (
-    # What pickle and zipfile raise on cut or foreign bytes.
-    pickle.UnpicklingError,
+    # What pickletools and zipfile raise on cut or foreign bytes.
     zipfile.BadZipFile,
+    NotImplementedError,
     struct.error,
     EOFError,
     KeyError,
-    IndexError,
     ValueError,
-    TypeError,
-    AttributeError,
     OverflowError,
   ) as e:
     raise TorchFileError(
-      f'{path} is damaged, truncated or no PyTorch state-dict file: {e!r}'
+      f'{path} is damaged, truncated or no PyTorch state-dict file: '
+      f'{textwrap.shorten(str(e), 200)}'
     ) from e
 
 
-class _Tensor:
-  """A tensor whose storage may come later in the file."""
-
-  def __init__(self, storage, offset, size, stride, *_):
-    self._storage = storage
-    self._layout = (offset, tuple(size), tuple(stride))
-
-  def array(self):
-    offset, size, stride = self._layout
-    data = self._storage.data
-    if data is None:
-      raise TorchFileError(f'has no data for storage {self._storage.key!r}')
-    extent = sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    in_bounds = min((offset, *size, *stride)) >= 0 and offset + extent < len(
-      data
-    )
-    if 0 in size:
-      return np.zeros(size, data.dtype)
-    if not in_bounds:
-      raise TorchFileError(
-        f'has a tensor {size} with strides {stride} outside its storage of '
-        f'{len(data)} values'
-      )
-    view = np.lib.stride_tricks.as_strided(
-      data[offset:], size, [s * data.itemsize for s in stride]
-    )
-    return view.copy()
-
-
-class _Storage:
-  """Values of one storage; `data` is None until they are read."""
-
-  def __init__(self, dtype, key):
-    self.dtype = dtype
-    self.key = key
-    self.data = None
-
-
-class _StateDictUnpickler(pickle.Unpickler):
-  """Resolves the names of a dict of tensors, and no others."""
-
-  def __init__(self, file):
-    super().__init__(file, encoding='utf-8')
-    self.storages = {}
-
-  def find_class(self, module, name):
-    if (module, name) == ('collections', 'OrderedDict'):
-      return collections.OrderedDict
-    if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-      return _Tensor
-    if module == 'torch' and name in _DTYPES:
-      return _DTYPES[name]
+def _refuse_others(name):
+  """Refuses names that a dict of tensors does not need."""
+  if name not in (
+    pickle_data.ORDERED_DICT,
+    torch_tensors.REBUILD,
+    *torch_tensors.STORAGES,
+  ):
     raise TorchFileError(
-      f'wants {module}.{name}, which a state-dict of float32, float64 and '
-      'int64 tensors does not need; it was not loaded'
+      f'wants {textwrap.shorten(name, 80)}, which a state-dict of float32, '
+      'float64 and int64 tensors does not need; it was not loaded'
     )
 
-  def persistent_load(self, pid):
-    if not isinstance(pid, tuple) or len(pid) < 3 or pid[0] != 'storage':
-      raise TorchFileError(f'refers to an unknown object {pid!r}')
-    dtype, key = pid[1], pid[2]
-    if len(pid) > 5 and pid[5] is not None:
-      raise TorchFileError('uses storage views, which are not supported')
-    return self.storages.setdefault(key, _Storage(dtype, key))
 
-
-def _read_zip(path):
+def _load_zip(data, on_name):
   """Reads the layout of torch >= 1.6."""
-  with zipfile.ZipFile(path) as archive:
-    pickles = [n for n in archive.namelist() if n.endswith('/data.pkl')]
-    if len(pickles) != 1:
-      raise TorchFileError('is a zip archive, but not one of torch.save')
-    folder = pickles[0].removesuffix('data.pkl')
-    if f'{folder}byteorder' in archive.namelist():
-      order = archive.read(f'{folder}byteorder')
-      if order != b'little':
-        raise TorchFileError(f'has byte order {order!r}, not little')
-    with archive.open(pickles[0]) as file:
-      unpickler = _StateDictUnpickler(file)
-      found = unpickler.load()
-    for key, storage in unpickler.storages.items():
-      data = archive.read(f'{folder}data/{key}')
-      storage.data = np.frombuffer(data, storage.dtype)
-  return found
+  archive = zipfile.ZipFile(io.BytesIO(data))
+  members = {info.filename: info for info in archive.infolist()}
+  _check_members(archive.infolist())
+  pickles = [name for name in members if name.endswith('/data.pkl')]
+  if len(pickles) != 1:
+    raise TorchFileError('is a zip archive, but not one of torch.save')
+  folder = pickles[0].removesuffix('data.pkl')
+  if f'{folder}byteorder' in members:
+    order = archive.read(f'{folder}byteorder')
+    if order != b'little':
+      raise TorchFileError(f'has byte order {order[:20]!r}, not little')
+  found = pickle_data.load(io.BytesIO(archive.read(pickles[0])), on_name)
 
-
-def _read_legacy(path):
-  """Reads the layout before torch 1.6: pickles, then the storages in turn."""
-  with open(path, 'rb') as file:
-    header = [_StateDictUnpickler(file).load() for _ in range(3)]
-    if header[:2] != [_MAGIC, _PROTOCOL] or not isinstance(header[2], dict):
-      raise TorchFileError('does not begin as torch.save files do')
-    if not header[2].get('little_endian', True):
-      raise TorchFileError('has byte order big, not little')
-    unpickler = _StateDictUnpickler(file)
-    found = unpickler.load()
-    for key in _StateDictUnpickler(file).load():
-      storage = unpickler.storages[key]
-      (count,) = struct.unpack('<q', file.read(8))
-      data = file.read(count * storage.dtype.itemsize)
-      if len(data) != count * storage.dtype.itemsize:
+  def read_storages(storages):
+    values = {}
+    for key, storage in storages.items():
+      name = f'{folder}data/{key}'
+      if name not in members:
         raise TorchFileError(
-          f'is truncated: storage {key!r} has {len(data)} of '
-          f'{count * storage.dtype.itemsize} bytes'
+          f'has no data for storage {torch_tensors.short(key)}'
         )
-      storage.data = np.frombuffer(data, storage.dtype)
-  return found
+      values[key] = torch_tensors.values(storage, archive.read(name))
+    return values
+
+  return found, read_storages
+
+
+def _check_members(members):
+  """Refuses archives whose members are more than the bytes of the file."""
+  if len({info.filename for info in members}) != len(members):
+    raise TorchFileError('is a zip archive with a name that is there twice')
+  end = 0
+  for info in sorted(members, key=lambda info: info.header_offset):
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+      raise TorchFileError(
+        'is a zip archive with compressed or encrypted members, which '
+        'torch.save does not write'
+      )
+    if info.header_offset < end or info.file_size != info.compress_size:
+      raise TorchFileError('is a zip archive whose members overlap')
+    end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
+
+
+def _load_legacy(data, on_name):
+  """Reads the layout before torch 1.6: pickles, then the storages in turn."""
+  stream = io.BytesIO(data)
+  header: list[Any] = [pickle_data.load(stream, on_name) for _ in range(3)]
+  if header[:2] != [_MAGIC, _PROTOCOL] or not isinstance(header[2], dict):
+    raise TorchFileError('does not begin as torch.save files do')
+  if not header[2].get('little_endian', True):
+    raise TorchFileError('has byte order big, not little')
+  found = pickle_data.load(stream, on_name)
+  keys = pickle_data.load(stream, on_name)
+  if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys):
+    raise TorchFileError('has no list of its storages')
+
+  def read_storages(storages):
+    values = {}
+    for key in keys:
+      if key not in storages:
+        raise TorchFileError(
+          f'has a storage {torch_tensors.short(key)} that no tensor uses'
+        )
+      (num_values,) = struct.unpack('<q', stream.read(8))
+      num_bytes = max(0, num_values) * storages[key].dtype.itemsize
+      values[key] = torch_tensors.values(storages[key], stream.read(num_bytes))
+    missing = next((key for key in storages if key not in values), None)
+    if missing is not None:
+      raise TorchFileError(
+        f'has no data for storage {torch_tensors.short(missing)}'
+      )
+    return values
+
+  return found, read_storages

@@ -89,15 +89,52 @@ def test_a_truncated_file_is_refused(tmp_path, layout, share):
 
 
 @every_layout
-def test_a_tensor_outside_its_storage_is_refused(tmp_path, layout):
-  state = {'w': np.arange(6, dtype=np.float32)}
-  wrong = {'w': np.broadcast_to(np.float32(0), (2, 5))}  # strides 0: in bounds
-  path = tmp_path / 'w.pth'
-  WRITERS[layout](path, state, data=fakes.pickle_state_dict(wrong))
-  assert torch_file.read_state_dict(path)['w'].shape == (2, 5)
-  wrong = {'w': np.zeros((2, 5), np.float32)}
-  WRITERS[layout](path, state, data=fakes.pickle_state_dict(wrong))
-  with pytest.raises(torch_file.TorchFileError, match=r'\(2, 5\).*of 6 values'):
+@pytest.mark.parametrize(
+  'offset, size, stride, match',
+  [
+    (0, (2, 2), (2, 1), None),
+    (1, (2, 3), (1, 2), r'\(2, 3\).*outside its storage of 6 values'),
+    (0, (2, 5), (5, 1), r'\(2, 5\).*outside its storage of 6 values'),
+    (0, (2, 2), (0, 1), 'overlaps itself'),
+    (0, (2, 3), (2, 1), 'overlaps itself'),
+    (0, (2, 3), (3, -1), 'that is no size'),
+    (0, (2, True), (1, 1), 'that is no size'),
+    (-1, (2,), (1,), 'that is no size'),
+    (0, [2], (1,), 'is no tuple'),
+    (0, (2, 2), (1,), '2 axes with 1 strides'),
+    (0, (1,) * 33, (1,) * 33, '33 axes'),
+    (0, (2**40,), (1,), r'tensors of 4,398,046,511,104 bytes in a file of'),
+    (0, (0, 2**61), (1, 1), 'array is too big'),
+    (7, (0, 5), (5, 1), None),
+  ],
+)
+def test_sizes_and_strides_are_checked(
+  tmp_path, layout, offset, size, stride, match
+):
+  path, state = tmp_path / 'w.pth', {'w': np.arange(6, dtype=np.float32)}
+  data = fakes.pickle_state_dict(state)
+  written, wanted = (
+    b''.join(pickle.dumps(value, 2)[2:-1] for value in values)
+    for values in ((0, (6,), (1,)), (offset, size, stride))
+  )
+  assert data.count(written) == 1
+  data = data.replace(written, wanted)
+  WRITERS[layout](path, state, data=data)
+  if match is None:
+    assert torch_file.read_state_dict(path)['w'].shape == size
+  else:
+    with pytest.raises(torch_file.TorchFileError, match=match):
+      torch_file.read_state_dict(path)
+
+
+@every_layout
+def test_wrong_byte_counts_are_refused(tmp_path, layout):
+  path, state = tmp_path / 'w.pth', {'w': np.zeros(6, np.float32)}
+  claimed = {'w': np.zeros(5, np.float32)}
+  WRITERS[layout](path, state, data=fakes.pickle_state_dict(claimed))
+  with pytest.raises(
+    torch_file.TorchFileError, match="storage '0' has 24 of 20 bytes"
+  ):
     torch_file.read_state_dict(path)
 
 
@@ -106,6 +143,8 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path, layout):
   'reference, match',
   [
     (('module', 'x', '0'), 'unknown object'),
+    (('storage', 'x', '0', 'cpu', 4), "unknown storage '0'"),
+    (('storage', 'x', 0, 'cpu', 4), 'unknown storage int'),
     (('storage', 'x', '0', 'cpu', 4, ('view', 0, 1)), 'storage views'),
   ],
 )
@@ -155,3 +194,59 @@ def test_other_files_are_refused(tmp_path):
   path.write_bytes(b''.join(pickle.dumps(part, 2) for part in (1, 2, {})))
   with pytest.raises(torch_file.TorchFileError, match='does not begin as'):
     torch_file.read_state_dict(path)
+
+
+@every_layout
+def test_two_sayings_of_one_storage_are_refused(tmp_path, layout):
+  path, state = tmp_path / 'w.pth', _state()
+  data = fakes.pickle_state_dict(state)
+  # The storage of the float32 tensor '0' for the int64 one.
+  key = pickle.dumps('2', 2)[2:-1]
+  assert data.count(key) == 1
+  data = data.replace(key, pickle.dumps('0', 2)[2:-1])
+  WRITERS[layout](path, state, data=data)
+  with pytest.raises(
+    torch_file.TorchFileError, match="different things of storage '0'"
+  ):
+    torch_file.read_state_dict(path)
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+  with pytest.raises(torch_file.TorchFileError, match='cannot read .*none.pth'):
+    torch_file.read_state_dict(tmp_path / 'none.pth')
+
+
+@every_layout
+def test_other_values_are_refused_in_a_state_dict_only(tmp_path, layout):
+  path, ours = tmp_path / 'w.pth', {'config': {'ch': 64}, 'itr': 1, 'new': 2.5}
+  WRITERS[layout](path, {}, data=pickle.dumps(ours, 2))
+  assert torch_file.read_values(path) == ours
+  with pytest.raises(
+    torch_file.TorchFileError, match="has 'config', a dict and no tensor"
+  ):
+    torch_file.read_state_dict(path)
+
+
+@every_layout
+def test_settings_with_objects_are_read_without_them(tmp_path, layout):
+  """As BigGAN-PyTorch saves them, with modules in its config."""
+  mark = tmp_path / 'run'
+  command = pickle.dumps(f'touch {mark}', 2)[2:-1]
+  data = (
+    b'\x80\x02}('
+    + pickle.dumps('itr', 2)[2:-1]
+    + b'K\x07'
+    + pickle.dumps('G_activation', 2)[2:-1]
+    + b'ctorch.nn.modules.activation\nReLU\n)\x81}b'
+    + pickle.dumps('hostile', 2)[2:-1]
+    + b'cposix\nsystem\n('
+    + command
+    + b'tRu.'
+  )
+  path = tmp_path / 'w.pth'
+  WRITERS[layout](path, {}, data=data)
+  found = torch_file.read_values(path)
+  assert found['itr'] == 7
+  assert found['G_activation'].function.text.endswith('activation.ReLU')
+  assert found['hostile'].arguments == (f'touch {mark}',)
+  assert not mark.exists()
