@@ -6,15 +6,13 @@ r"""Weights of a run as files for other programs, and runs from such files.
   python -m sagan_jax.export --import=OUT --workdir=NEW
 
 Formats: safetensors, both networks with all that belongs to them; stablehlo,
-the generator as a program that needs nothing but jax. Beside each file lies a
-card, JSON, that says what it is. The third command makes a run that can be
-sampled, scored and trained on; the moments of its optimisers are zero.
-python -m sagan_jax.main --init_from=OUT begins another run with the weights.
+the generator as a program that needs nothing but jax. Beside the files lies a card, JSON, that says what they
+are. The third command makes a run that can be sampled, scored and trained on;
+the moments of its optimisers are zero. python -m sagan_jax.main --init_from=OUT
+begins another run with the weights.
 """
 
 import argparse
-import hashlib
-import json
 import math
 
 from sagan_jax import errors, files
@@ -44,9 +42,11 @@ def main(argv=None):
   if not args.workdir:
     raise errors.UserError('no run was given; set --workdir')
   exports = getattr(args, 'import') is None
-  refused = _IMPORTS if exports else _EXPORTS
-  for flag in refused:
-    if getattr(args, flag) not in (None, {}):
+  given = vars(args) | {f'config.{key}': True for key in args.overrides}
+  del given['overrides']
+  for flag, value in given.items():
+    known = flag.startswith('config') if exports else flag in _EXPORTS
+    if known and value is not None:
       raise errors.UserError(
         f'--{flag} has no effect on an {"export" if exports else "import"}; '
         'leave it out'
@@ -95,15 +95,14 @@ def _parser():
   parser.add_argument(
     '--import',
     metavar='FILE',
-    help='make the run in --workdir from an exported file or its directory; '
-    '--config.KEY=VALUE sets keys of its config, such as '
-    '--config.dataset.name=folder:DIR',
+    help='make the run in --workdir from what was exported: a file or its '
+    'directory. --config.KEY=VALUE sets keys of '
+    'its config, such as --config.dataset.name=folder:DIR',
   )
   command_line.add_config(parser)
   return parser
 
 
-_IMPORTS = ('config', 'overrides')
 _EXPORTS = ('output', 'format', 'config', 'step', *_PROGRAM)
 
 
@@ -126,7 +125,8 @@ def _deviations(text):
 
 
 def _import(args):
-  from sagan_jax.run import exported, initial  # Not at import: --help is fast.
+  # Not at import: --help is fast.
+  from sagan_jax.run import exported, initial
   from sagan_jax.run.run import Run
 
   found = exported.read(getattr(args, 'import'), Run.open)
@@ -139,7 +139,7 @@ def _import(args):
 
 
 def _export(args):
-  from sagan_jax.run import exported
+  from sagan_jax.run import exporting
   from sagan_jax.run.run import Run
 
   kind = args.format or FORMATS[0]
@@ -150,34 +150,21 @@ def _export(args):
     )
   if not args.output:
     raise errors.UserError('nowhere to write to was given; set --output')
-  run = Run.open(args.workdir)
   path = _file(args.output, kind)
+  run = Run.open(args.workdir)
   state = run.restore(args.step)
-  if kind == 'safetensors':
-    content, card = exported.as_safetensors(run, state)
-  else:
-    content, card = exported.as_program(
-      run, state, **{k: chosen.get(k, v) for k, v in _PROGRAM.items()}
-    )
-  run.checkpointer.close()
-  with files.writing(path.parent):
-    path.parent.mkdir(parents=True, exist_ok=True)
-  files.write(path, content)
-  card['file'] = {
-    'name': path.name,
-    'bytes': len(content),
-    'sha256': hashlib.sha256(content).hexdigest(),
-  }
-  beside = path.with_suffix(exported.CARD)
-  files.write(beside, json.dumps(card, indent=2) + '\n')
-  print(
-    f'{path}: step {card["step"]}, {len(content) / 1e6:.1f} MB; {beside} says what it '
-    'is'
+  content, card = (
+    exporting.as_safetensors(run, state)
+    if kind == 'safetensors'
+    else exporting.as_program(run, state, **_PROGRAM | chosen)
   )
+  beside = exporting.write(path, content, card)
+  run.checkpointer.close()
+  print(f'{path}: step {int(state.step)}; {beside} says what it is')
 
 
 def _file(output, kind):
-  """The file to write, in a directory that is named or by its own name."""
+  """The file to write, named itself or by its directory; or a directory."""
   path = files.as_path(output)
   if path.suffix == f'.{kind}':
     return path

@@ -1,4 +1,4 @@
-"""Weights with their card: of a checkpoint, or of a file that was exported."""
+"""Weights with their card: of a state of a run, or of a file."""
 
 import functools
 import hashlib
@@ -16,7 +16,6 @@ from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import directory
 from sagan_jax.weights import card as card_lib
-from sagan_jax.weights import stablehlo
 from sagan_jax.weights import tensors as tensors_lib
 
 CARD = '.json'  # The suffix of a card beside the file that it is of.
@@ -110,14 +109,9 @@ def read(name, open_run) -> Exported:
       f'{path} has no card of sagan_jax in its header, so nobody can say what '
       'networks its weights are of; write it with sagan_jax.export'
     ) from e
-  card = card_lib.check(card, str(path))
-  if card['weights_sha256'] != tensors_lib.digest(tensors):
-    raise errors.UserError(
-      f'{path} is damaged: its weights are not those that its card was written '
-      'for; get it again'
-    )
+  found = _checked(path, tensors, card)
   _check_beside(path)
-  return Exported(str(path), tensors, card)
+  return found
 
 
 def config_of(exported: Exported, overrides=None):
@@ -139,6 +133,17 @@ def config_of(exported: Exported, overrides=None):
       'set --config.num_classes'
     )
   return config
+
+
+def _checked(path, tensors, card):
+  """Weights that are those of their card."""
+  card = card_lib.check(card, str(path))
+  if card['weights_sha256'] != tensors_lib.digest(tensors):
+    raise errors.UserError(
+      f'{path} is damaged: its weights are not those that its card was written '
+      'for; get it again'
+    )
+  return Exported(str(path), tensors, card)
 
 
 def _file(path):
@@ -172,52 +177,3 @@ def _check_beside(path):
       f'{path} is not the file that {beside.name} beside it was written for: '
       'the SHA-256 differs; get both again, or move the card away'
     )
-
-
-def as_safetensors(run, state) -> tuple[bytes, dict[str, Any]]:
-  """The content of a safetensors file of both networks, and its card."""
-  _, tensors, card = of_state(run, state)
-  metadata = {'format': 'np', 'card': json.dumps(card)}
-  return safetensors_file.dump(tensors, metadata), card
-
-
-def as_program(
-  run, state, *, weights, statistics, truncation, images
-) -> tuple[bytes, dict[str, Any]]:
-  """The generator of a run as a StableHLO program, and the card beside it.
-
-  Args:
-    run: a `Run`.
-    state: one of its states.
-    weights: 'ema' or 'raw'.
-    statistics: 'standing', as `Run.sample` has them, or 'running'.
-    truncation: deviations, or None.
-    images: 'uint8' or 'float32'.
-
-  Returns:
-    (bytes that `jax.export.deserialize` takes, card).
-
-  Raises:
-    UserError: as `of_state`.
-  """
-  params, stats = state.generator_variables(weights)
-  if statistics == 'standing':
-    stats = run.sampler.standing_stats(
-      params, stats, jax.random.key(0), run.config.eval.standing_batches
-    )
-  program = {
-    'weights': weights,
-    'bn_statistics': statistics,
-    'truncation': truncation,
-    'images': images,
-    'inputs': {
-      'latents': f'float32 [n, {run.gan.latent_dim}]',
-      'labels': f'int32 [n] in [0, {run.config.num_classes})',
-    },
-    'platforms': stablehlo.PLATFORMS,
-    'jax': jax.__version__,
-  }
-  content = stablehlo.program(
-    run.gan, params, stats, truncation=truncation, images=images
-  )
-  return content, of_state(run, state).card | {'program': program}

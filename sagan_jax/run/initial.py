@@ -191,6 +191,6 @@ def _describe(rows, same, config, known, names):
     return f'the rows of {len(names)} classes are fresh'
   if config.init.classes == 'mean':
     return f'the rows of {len(names)} classes are the mean of all'
-  pairs = [f'{k} of {v}' for k, v in _by_name(rows, names, known).items()]
+  pairs = [f'{k} <- {v}' for k, v in _by_name(rows, names, known).items()]
   more = f' and {len(pairs) - _SHOWN} more' if pairs[_SHOWN:] else ''
   return f'rows by the nearest name: {", ".join(pairs[:_SHOWN])}{more}'

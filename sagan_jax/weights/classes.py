@@ -15,6 +15,8 @@ from sagan_jax.weights import tensors as tensors_lib
 
 Rows = list[int | None]  # By label: of which row, or None for the mean.
 
+_NEAR = 0.8  # Of difflib: rings is near ring, triangle is not.
+
 
 def tables(one: Mapping[str, Any], two: Mapping[str, Any]) -> set[str]:
   """Finds the arrays that depend on the classes.
@@ -53,7 +55,7 @@ def nearest(new: Sequence[str], old: Sequence[str]) -> Rows:
     if name in old:
       rows.append(list(old).index(name))
       continue
-    close = difflib.get_close_matches(_plain(name), plain, 1)
+    close = difflib.get_close_matches(_plain(name), plain, 1, _NEAR)
     rows.append(plain[close[0]] if close else None)
   return rows
 
