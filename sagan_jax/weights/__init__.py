@@ -1,1 +1,1 @@
-"""Weights of both networks in files of other programs, out and in."""
+"""Weights of both networks as files, of ours and of other projects."""
