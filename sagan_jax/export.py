@@ -6,7 +6,8 @@ r"""Weights of a run as files for other programs, and runs from such files.
   python -m sagan_jax.export --import=OUT --workdir=NEW
 
 Formats: safetensors, both networks with all that belongs to them; stablehlo,
-the generator as a program that needs nothing but jax. Beside the files lies a card, JSON, that says what they
+the generator as a program that needs nothing but jax; biggan, a directory that
+BigGAN-PyTorch loads. Beside the files lies a card, JSON, that says what they
 are. The third command makes a run that can be sampled, scored and trained on;
 the moments of its optimisers are zero. python -m sagan_jax.main --init_from=OUT
 begins another run with the weights.
@@ -19,7 +20,7 @@ from sagan_jax import errors, files
 from sagan_jax.config import command_line
 from sagan_jax.run import command
 
-FORMATS = ('safetensors', 'stablehlo')
+FORMATS = ('safetensors', 'stablehlo', 'biggan')
 # {flag of --format=stablehlo: what is meant without it}.
 _PROGRAM = {
   'weights': 'ema',
@@ -95,15 +96,16 @@ def _parser():
   parser.add_argument(
     '--import',
     metavar='FILE',
-    help='make the run in --workdir from what was exported: a file or its '
-    'directory. --config.KEY=VALUE sets keys of '
-    'its config, such as --config.dataset.name=folder:DIR',
+    help='make the run in --workdir from what was exported, here or by '
+    'BigGAN-PyTorch: a file or its directory. --config.KEY=VALUE sets keys of '
+    'its config, such as --config.dataset.name=folder:DIR; what files of '
+    'BigGAN-PyTorch do not say is as in --config (default: imagenet)',
   )
   command_line.add_config(parser)
   return parser
 
 
-_EXPORTS = ('output', 'format', 'config', 'step', *_PROGRAM)
+_EXPORTS = ('output', 'format', 'step', *_PROGRAM)
 
 
 def _step(text):
@@ -125,11 +127,25 @@ def _deviations(text):
 
 
 def _import(args):
-  # Not at import: --help is fast.
+  from sagan_jax.config import schema  # Not at import: --help is fast.
   from sagan_jax.run import exported, initial
   from sagan_jax.run.run import Run
 
-  found = exported.read(getattr(args, 'import'), Run.open)
+  config = schema.load(args.config) if args.config else None
+  asked = []
+
+  def base():
+    asked.append(True)
+    return config or schema.load('imagenet')
+
+  found = exported.read(getattr(args, 'import'), Run.open, base)
+  if config and not asked:
+    raise errors.UserError(
+      f'{found.where} has a config of its own: leave --config out; '
+      '--config.KEY=VALUE changes single keys'
+    )
+  if found.note:
+    print(found.note)
   run = initial.make_run(found, Run.open, args.workdir, args.overrides)
   print(
     f'{run.workdir} is now a run of {found.where} at step '
@@ -153,12 +169,15 @@ def _export(args):
   path = _file(args.output, kind)
   run = Run.open(args.workdir)
   state = run.restore(args.step)
-  content, card = (
-    exporting.as_safetensors(run, state)
-    if kind == 'safetensors'
-    else exporting.as_program(run, state, **_PROGRAM | chosen)
-  )
-  beside = exporting.write(path, content, card)
+  if kind == 'biggan':
+    beside = exporting.write_biggan(run, state, path)
+  else:
+    content, card = (
+      exporting.as_safetensors(run, state)
+      if kind == 'safetensors'
+      else exporting.as_program(run, state, **_PROGRAM | chosen)
+    )
+    beside = exporting.write(path, content, card)
   run.checkpointer.close()
   print(f'{path}: step {int(state.step)}; {beside} says what it is')
 
@@ -166,6 +185,8 @@ def _export(args):
 def _file(output, kind):
   """The file to write, named itself or by its directory; or a directory."""
   path = files.as_path(output)
+  if kind == 'biggan':
+    return path
   if path.suffix == f'.{kind}':
     return path
   if path.suffix and not path.is_dir():

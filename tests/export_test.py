@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 
 import sagan_jax
-from sagan_jax import export
-from sagan_jax.run import command, initial
+from sagan_jax import errors, export
+from sagan_jax.run import command, exported, initial
 from sagan_jax.run.run import Run
+from sagan_jax.weights import biggan
+from tests.support import biggan as biggan_support
 from tests.support import compilation, exports, tiny
 
 
 @pytest.fixture(autouse=True)
-def small():
+def small(request):
+  if 'biggan' in request.node.name:  # It has none like these.
+    yield
+    return
   with tiny.small_networks(), compilation.cheap_compilation():
     yield
 
@@ -94,6 +99,37 @@ def test_a_program_of_other_choices(workdir, tmp_path):
   np.testing.assert_allclose(program.call(latents, labels), live, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_what_biggan_has_written_goes_through_a_run(tmp_path, capsys):
+  c = biggan_support.config()
+  theirs = biggan_support.checkpoint(c) | {'state_dict': {'itr': 31}}
+  biggan.write_directory(tmp_path / 'theirs', theirs, 'best0')
+  run, out = tmp_path / 'run', tmp_path / 'out'
+  source = f'--import={tmp_path}/theirs/G_best0.pth'
+  assert _main(source, f'--workdir={run}', '--config=quickstart') == 0
+  # Theirs has u vectors of its own for the averaged weights.
+  assert 'singular values differ by up to' in capsys.readouterr().out
+  assert Run.open(run).config.generator.ch == c.generator.ch
+  flags = [f'--workdir={run}', f'--output={out}', '--format=biggan']
+  assert _main(*flags) == 0
+  ours = biggan.read_directory(out)
+  assert ours['state_dict']['itr'] == 31
+  for file in 'G', 'G_ema', 'D':
+    assert ours[file].keys() == theirs[file].keys()
+    for name, array in theirs[file].items():
+      if file != 'G_ema' or not name.endswith(('u0', 'sv0')):
+        np.testing.assert_allclose(
+          ours[file][name], array, rtol=1e-6, atol=1e-6, err_msg=name
+        )
+  found = exported.read(out, None, tiny.config)
+  assert found.card['step'] == 31 and not found.note
+  (out / 'G.pth').write_bytes(
+    (tmp_path / 'theirs/G_ema_best0.pth').read_bytes()
+  )
+  with pytest.raises(errors.UserError, match=f'{out} is damaged: its weights'):
+    exported.read(out, None, tiny.config)
+
+
 RUN = '--workdir=RUN'
 OUT = '--output=PLACE/out'
 IMPORT = '--import=PLACE/x.safetensors'
@@ -118,7 +154,7 @@ REFUSED = {
   ),
   'an import by a config': (
     [IMPORT, '--workdir=PLACE/new', '--config=quickstart'],
-    '--config has no effect on an import',
+    'has a config of its own: leave --config out',
   ),
   'an import over a run': ([IMPORT, RUN], 'already holds a run'),
   'a truncation of weights': (

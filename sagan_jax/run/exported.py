@@ -15,10 +15,13 @@ from sagan_jax.formats import safetensors_file
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import directory
+from sagan_jax.weights import biggan
 from sagan_jax.weights import card as card_lib
 from sagan_jax.weights import tensors as tensors_lib
 
 CARD = '.json'  # The suffix of a card beside the file that it is of.
+BIGGAN_CARD = 'card.json'  # Beside the files of BigGAN-PyTorch.
+_GAP = 1e-3  # Relative, between singular values; below, nobody would see it.
 
 
 class Exported(NamedTuple):
@@ -27,6 +30,7 @@ class Exported(NamedTuple):
   where: str  # The file or directory.
   tensors: dict[str, np.ndarray]  # As `weights.tensors` names them.
   card: dict[str, Any]  # As `weights.card` makes it.
+  note: str = ''  # What whoever reads the file should know.
 
 
 def shapes(config, mesh, **changes) -> dict[str, Any]:
@@ -76,15 +80,17 @@ def of_state(run, state) -> Exported:
     origin=directory.origin(run.workdir),
     digest=tensors_lib.digest(tensors),
   )
-  return Exported(where, tensors, card)
+  return Exported(where, tensors, card_lib.check(card, where))
 
 
-def read(name, open_run) -> Exported:
+def read(name, open_run, base) -> Exported:
   """Reads weights that were exported, or the last checkpoint of a run.
 
   Args:
-    name: of a safetensors file, of a directory with a single one, or of a run.
+    name: of a safetensors file or a directory with a single one; of a directory
+      of BigGAN-PyTorch's, or G_SUFFIX.pth in it; or of a run.
     open_run: opens a `Run` by the name of its directory.
+    base: returns the `Config` of what files without a card do not say.
 
   Returns:
     The weights; their card is checked, but for the leaves of its config.
@@ -99,6 +105,8 @@ def read(name, open_run) -> Exported:
       return of_state(run, run.restore())
     finally:
       run.checkpointer.close()
+  if path.suffix == '.pth' or (path / 'G.pth').exists():
+    return _read_biggan(path, base)
   path = _file(path)
   tensors, metadata = safetensors_file.read(path)
   tensors_lib.check_finite(tensors, str(path))
@@ -144,6 +152,59 @@ def _checked(path, tensors, card):
       'for; get it again'
     )
   return Exported(str(path), tensors, card)
+
+
+def _read_biggan(path, base):
+  """Reads what BigGAN-PyTorch, or `write_biggan`, has written."""
+  suffix = None
+  if path.suffix == '.pth':
+    suffix = path.stem.partition('_')[2] or None
+    path = path.parent
+  dicts = biggan.read_directory(path, suffix)
+  guessed = biggan.guess_config(dicts)
+  card = None
+  if (path / BIGGAN_CARD).exists():
+    card = files.read_json(path / BIGGAN_CARD)
+    card = card_lib.check(card, str(path / BIGGAN_CARD))
+    guessed = card['config'] | guessed
+  config = schema.older(schema.flatten(base()) | guessed, origin=str(path))
+  tensors = of_dicts(config, dicts)
+  tensors_lib.check_finite(tensors, str(path))
+  note = ''
+  gap = biggan.ema_sigma_gap(dicts) if 'G_ema' in dicts else 0
+  if gap > _GAP:
+    note = (
+      'the averaged weights have lost u vectors of their own and go by those of '
+      f'the raw ones: their singular values differ by up to {gap:.1%}'
+    )
+  if card is not None:
+    return _checked(path, tensors, card)._replace(note=note)
+  step = dicts.get('state_dict', {}).get('itr', 0)
+  return Exported(
+    str(path),
+    tensors,
+    card_lib.make(
+      schema.flatten(config),
+      step=step if type(step) is int and 0 <= step < 2**31 else 0,
+      class_names=None,
+      facts=None,
+      scores=[],
+      origin=None,
+      digest=tensors_lib.digest(tensors),
+    ),
+    note,
+  )
+
+
+def of_dicts(config, dicts):
+  """The weights of BigGAN-PyTorch's state dicts, by our names."""
+  parts = biggan.from_state_dicts(config, dicts)
+  networks = {
+    name: {'params': parts[name]['params'], **parts[name]['stats']}
+    for name in ('generator', 'discriminator')
+  }
+  ema = {'params': parts['ema_params'], 'batch_stats': parts['ema_batch_stats']}
+  return tensors_lib.flatten(networks | {'ema': ema})
 
 
 def _file(path):

@@ -10,14 +10,15 @@ from etils import epath
 from sagan_jax import files
 from sagan_jax.formats import safetensors_file
 from sagan_jax.run import exported
-from sagan_jax.weights import stablehlo
+from sagan_jax.weights import biggan, stablehlo
+from sagan_jax.weights import tensors as tensors_lib
 
 
 def as_safetensors(run, state) -> tuple[bytes, dict[str, Any]]:
   """The content of a safetensors file of both networks, and its card."""
-  _, tensors, card = exported.of_state(run, state)
-  metadata = {'format': 'np', 'card': json.dumps(card)}
-  return safetensors_file.dump(tensors, metadata), card
+  found = exported.of_state(run, state)
+  metadata = {'format': 'np', 'card': json.dumps(found.card)}
+  return safetensors_file.dump(found.tensors, metadata), found.card
 
 
 def write(path, content: bytes, card: dict[str, Any]) -> epath.Path:
@@ -47,6 +48,31 @@ def write(path, content: bytes, card: dict[str, Any]) -> epath.Path:
   beside = path.with_suffix(exported.CARD)
   files.write(beside, json.dumps(card, indent=2) + '\n')
   return beside
+
+
+def write_biggan(run, state, path) -> epath.Path:
+  """Writes a directory that BigGAN-PyTorch's sample.py loads, and its card.
+
+  Args:
+    run: a `Run`.
+    state: one of its states.
+    path: of the directory.
+
+  Returns:
+    The path of the card.
+
+  Raises:
+    UserError: if there are no such networks there, or as `of_state`.
+  """
+  card = exported.of_state(run, state).card
+  dicts = biggan.to_state_dicts(run.config, state)
+  # What its conventions round is not what was trained, to the last bit.
+  card['weights_sha256'] = tensors_lib.digest(
+    exported.of_dicts(run.config, dicts)
+  )
+  biggan.write_directory(path, dicts)
+  files.write(path / exported.BIGGAN_CARD, json.dumps(card, indent=2) + '\n')
+  return path / exported.BIGGAN_CARD
 
 
 def as_program(

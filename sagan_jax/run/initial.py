@@ -31,7 +31,7 @@ class Initial:
 
   def __init__(self, run, say):
     config = run.config
-    found = exported.read(config.init.weights, type(run).open)
+    found = exported.read(config.init.weights, type(run).open, lambda: config)
     agreement.check_weights(found.card['weights_sha256'])
     known = found.card['class_names']
     count = exported.config_of(found).num_classes

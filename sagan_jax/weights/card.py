@@ -5,6 +5,7 @@ exported. Nothing in it is ever taken as a path: of a config it holds no place
 on the machine of whoever trained it, and none is read from it.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,9 @@ from sagan_jax import data, errors
 FORMAT = 1  # Raised when an older version could not read it.
 
 _LONGEST = 200  # Characters of the name of a class.
+# A card may not be so large or so deep that refusing it takes long.
+_CONFIG_BYTES = 2**16
+_DEEPEST = 64
 # Values of leaves that name places, in every card and whatever is read from one.
 _PLACES = {
   'dataset.data_dir': None,
@@ -58,7 +62,7 @@ def make(
   """
   if facts is not None:
     facts = {k: v for k, v in facts.items() if k != 'class_names'}
-    facts['name'] = _without_place(facts['name'])
+    facts['name'] = _without_place(facts.get('name'))
   return {
     'format': FORMAT,
     'sagan_jax': sagan_jax.__version__,
@@ -85,14 +89,16 @@ def portable(config: Mapping[str, Any]) -> dict[str, Any]:
   Raises:
     UserError: if the name of the data set is none.
   """
-  return {
-    **config,
-    **{key: value for key, value in _PLACES.items() if key in config},
-    'dataset.name': _without_place(config.get('dataset.name')),
-  }
+  name = _without_place(config.get('dataset.name'))
+  if name is None:
+    raise errors.UserError(
+      f'{str(config.get("dataset.name"))[:40]!r} is no dataset.name'
+    )
+  places = {key: value for key, value in _PLACES.items() if key in config}
+  return {**config, **places, 'dataset.name': name}
 
 
-def check(card: dict[str, Any], where: str) -> dict[str, Any]:
+def check(card: Any, where: str) -> dict[str, Any]:
   """Checks a card that anybody may have written.
 
   Args:
@@ -106,6 +112,8 @@ def check(card: dict[str, Any], where: str) -> dict[str, Any]:
   Raises:
     UserError: if it is of another format, or damaged.
   """
+  if not isinstance(card, dict) or _is_deep(card):
+    raise _damaged(where, 'it is no JSON object, or a very deep one')
   if card.get('format') != FORMAT:
     raise errors.UserError(
       f'the card of {where} has format {str(card.get("format"))[:40]!r}, this '
@@ -117,6 +125,8 @@ def check(card: dict[str, Any], where: str) -> dict[str, Any]:
   if not 0 <= card['step'] < 2**31:
     raise _damaged(where, f'its step {str(card["step"])[:40]} is none')
   config = card['config']
+  if len(json.dumps(config)) > _CONFIG_BYTES:
+    raise _damaged(where, f'its config has more than {_CONFIG_BYTES} bytes')
   split = config.get('dataset.split')
   if not isinstance(split, str) or not _SPLIT.fullmatch(split):
     raise _damaged(where, f'its dataset.split is {str(split)[:40]!r}')
@@ -150,15 +160,20 @@ def _check_facts(facts, where):
 
 
 def _without_place(name):
-  """The name of a data set, with DIR for a folder."""
+  """The name of a data set, with DIR for a folder; None if it is none."""
   kind = str(name).partition(':')[0]
   form = next((x for x in data.KINDS if x.partition(':')[0] == kind), None)
-  if form is None:
-    raise errors.UserError(f'{str(name)[:40]!r} is no dataset.name')
-  return name if _NO_PLACE.fullmatch(name) else form
+  return name if _NO_PLACE.fullmatch(str(name)) else form
+
+
+def _is_deep(value, left=_DEEPEST):
+  if not isinstance(value, (dict, list)):
+    return False
+  inner = value.values() if isinstance(value, dict) else value
+  return not left or any(_is_deep(x, left - 1) for x in inner)
 
 
 def _damaged(where, why):
   return errors.UserError(
-    f'the card of {where} is damaged: {why}; export the weights again'
+    f'the card of {where} cannot be used: {why}; export the weights again'
   )

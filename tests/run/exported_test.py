@@ -47,7 +47,7 @@ def _state():
 
 
 def _read(path):
-  return exported.read(path, Run.open)
+  return exported.read(path, Run.open, tiny.config)
 
 
 def _never(*_):
@@ -68,7 +68,7 @@ def test_a_state_comes_back_to_the_bit(run, tmp_path):
   path = tmp_path / 'out' / 'weights.safetensors'
   beside = exporting.write(path, *exporting.as_safetensors(run, state))
   for name in path, path.parent:
-    found = exported.read(name, _never)
+    found = exported.read(name, _never, _never)
     tree = tensors_lib.unflatten(found.tensors)
     assert state_lib.digest(tree) == state_lib.digest(state.weights())
     card = found.card
@@ -150,13 +150,15 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path, change, told):
     _read(path)
 
 
-@pytest.mark.parametrize('card', [None, '[1', '[' * 100_000, '{"format": NaN}'])
+@pytest.mark.parametrize('card', [None, '[1', '[' * 100_000])
 def test_a_file_without_a_card_is_refused(tmp_path, card):
   metadata = {} if card is None else {'card': card}
   path = tmp_path / 'x.safetensors'
   content = safetensors_file.dump({'a': np.zeros(2, np.float32)}, metadata)
   path.write_bytes(content)
-  with pytest.raises(errors.UserError, match=f'{path} has (no card|format)'):
+  with pytest.raises(
+    errors.UserError, match=f'{path} has no card of sagan_jax'
+  ):
     _read(path)
 
 

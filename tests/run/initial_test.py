@@ -132,7 +132,7 @@ def test_a_run_trains_and_resumes_without_the_file(tmp_path, export):
   assert origin['of_classes']['ring'] == 'ring'
   assert origin['of_classes']['heart'] == 'the mean'
   # It travels on with what is exported from there.
-  found = exported.read(tmp_path / 'run', Run.open)
+  found = exported.read(tmp_path / 'run', Run.open, None)
   assert found.card['origin'] == origin
 
 

@@ -56,6 +56,20 @@ def test_places_that_a_card_names_are_not_taken(name, kept):
     assert config[key] is None
 
 
+def _deep(levels):
+  return [_deep(levels - 1)] if levels else 0
+
+
+def test_a_card_that_is_a_list_is_refused():
+  with pytest.raises(errors.UserError, match='it is no JSON object'):
+    card.check([exports.export().card], 'FILE')
+
+
+def test_an_origin_may_have_an_origin():
+  made = exports.export().card | {'origin': _deep(60)}
+  assert card.check(made, 'FILE')['origin'] == _deep(60)
+
+
 @pytest.mark.parametrize(
   'path, value, told',
   [
@@ -73,6 +87,8 @@ def test_places_that_a_card_names_are_not_taken(name, kept):
     ('class_names', ['a', 'b', 'c' * 201], 'a class has the name'),
     ('class_names', ['a', 'b', 3], "a class has the name '3'"),
     ('data', {'identity': 3}, 'does not say what the data is'),
+    ('origin', _deep(65), 'it is no JSON object, or a very deep one'),
+    ('config.generator.ch', 'x' * 2**16, 'config has more than 65536 bytes'),
     ('config.dataset.name', 'x:y', "'x:y' is no dataset.name"),
     ('config.dataset.name', 7, "'7' is no dataset.name"),
     ('config.dataset.split', '../../etc', "its dataset.split is '../../etc'"),
