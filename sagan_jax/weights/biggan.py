@@ -29,6 +29,7 @@ What a state dict there cannot say, or means differently:
 
 import re
 import reprlib
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,7 @@ def _export(entries, variables):
   """The arrays of a network, by the names of BigGAN-PyTorch."""
   arrays = {}
   for entry in entries:
-    leaf = variables if entry.path else 0
+    leaf: Any = variables if entry.path else 0
     for key in entry.path:
       leaf = leaf[key]
     array = np.asarray(entry.export(np.asarray(leaf, np.float32)), order='C')

@@ -132,8 +132,9 @@ def check(card: Any, where: str) -> dict[str, Any]:
     raise _damaged(where, f'its dataset.split is {str(split)[:40]!r}')
   _check_names(card.get('class_names'), config.get('num_classes'), where)
   _check_facts(card.get('data'), where)
+  optional = dict.fromkeys(('class_names', 'data', 'origin', 'sagan_jax'))
   try:
-    return {**card, 'config': portable(config)}
+    return {**optional, **card, 'config': portable(config)}
   except errors.UserError as e:
     raise _damaged(where, str(e)) from e
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sagan_jax.weights import tensors as tensors_lib
 
-Rows = list[int | None]  # By label: of which row, or None for the mean.
+Rows = Sequence[int | None]  # By label: of which row, or None for the mean.
 
 _NEAR = 0.8  # Of difflib: rings is near ring, triangle is not.
 
@@ -50,7 +50,7 @@ def nearest(new: Sequence[str], old: Sequence[str]) -> Rows:
   plain = {}
   for label, name in enumerate(old):
     plain.setdefault(_plain(name), label)
-  rows: Rows = []
+  rows: list[int | None] = []
   for name in new:
     if name in old:
       rows.append(list(old).index(name))

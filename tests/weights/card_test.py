@@ -25,6 +25,13 @@ def test_a_card_says_what_the_weights_are():
   assert card.check(made, 'FILE') == made
 
 
+def test_what_a_card_need_not_say_is_none():
+  made = exports.export().card
+  for key in 'class_names', 'data', 'origin', 'sagan_jax':
+    del made[key]
+    assert card.check(made, 'FILE')[key] is None
+
+
 def test_no_place_of_a_machine_is_in_it():
   assert 'somebody' not in json.dumps(exports.export().card)
 
