@@ -47,11 +47,14 @@ def checkpoint(c, seed=0):
   dicts = {
     file: oracle.random_arrays(names, rng) for file, names in shapes(c).items()
   }
-  if c.image_size == 32:
-    for i, size in enumerate((16, 8, None, None)):
-      gate = f'blocks.{i}.1.gamma'
-      if gate in dicts['D'] and size not in c.discriminator.attention:
-        dicts['D'][gate] = np.zeros((), np.float32)
+  widths, num_down, _ = oracle.DISCRIMINATORS[c.image_size]
+  for i in range(len(widths)):
+    gate = f'blocks.{i}.1.gamma'
+    ours = i < num_down and (
+      c.image_size // 2 ** (i + 1) in c.discriminator.attention
+    )
+    if gate in dicts['D'] and not ours:
+      dicts['D'][gate] = np.zeros((), np.float32)
   return dicts
 
 

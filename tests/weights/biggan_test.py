@@ -177,6 +177,20 @@ def test_without_an_average_it_begins_as_a_copy():
   )
 
 
+def test_the_average_can_be_the_exact_one():
+  c = support.config()
+  dicts = support.checkpoint(c)
+  found = biggan.from_state_dicts(c, dicts, vectors='G_ema')
+  alone = biggan.from_state_dicts(c, dicts | {'G': dicts['G_ema']})
+  for name in 'ema_params', 'ema_batch_stats':
+    jax.tree.map(np.testing.assert_array_equal, found[name], alone[name])
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    found['generator']['stats']['spectral'],
+    alone['generator']['stats']['spectral'],
+  )
+
+
 @pytest.mark.parametrize(
   'moments, more',
   [
