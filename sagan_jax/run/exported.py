@@ -174,8 +174,8 @@ def _read_biggan(path, base):
   gap = biggan.ema_sigma_gap(dicts) if 'G_ema' in dicts else 0
   if gap > _GAP:
     note = (
-      'the averaged weights have lost u vectors of their own and go by those of '
-      f'the raw ones: their singular values differ by up to {gap:.1%}'
+      'the raw weights of the generator go by the u vectors of the averaged ones,'
+      f' which are exact: their singular values differ by up to {gap:.1%}'
     )
   if card is not None:
     return _checked(path, tensors, card)._replace(note=note)
@@ -198,7 +198,9 @@ def _read_biggan(path, base):
 
 def of_dicts(config, dicts):
   """The weights of BigGAN-PyTorch's state dicts, by our names."""
-  parts = biggan.from_state_dicts(config, dicts)
+  # Of two sets of vectors the average's are kept, as its images are scored.
+  vectors = 'G_ema' if 'G_ema' in dicts else 'G'
+  parts = biggan.from_state_dicts(config, dicts, vectors)
   networks = {
     name: {'params': parts[name]['params'], **parts[name]['stats']}
     for name in ('generator', 'discriminator')
