@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sagan_jax import errors
+from sagan_jax import errors, files
 from sagan_jax.cluster import sharding
 from sagan_jax.config import schema
 from sagan_jax.formats import safetensors_file
@@ -16,7 +16,7 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import exported, exporting
 from sagan_jax.run.run import Run
 from sagan_jax.weights import tensors as tensors_lib
-from tests.support import checkpoints, compilation, exports, tiny
+from tests.support import checkpoints, compilation, exports, gcs, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,16 @@ def test_a_state_comes_back_to_the_bit(run, tmp_path):
   written = json.loads(beside.read_text())
   assert written.pop('file')['bytes'] == path.stat().st_size
   assert written == card
+
+
+def test_a_bucket_holds_weights_too(run, tmp_path, monkeypatch):
+  gcs.mock_gcs(monkeypatch, tmp_path)
+  path = files.as_path('gs://b/out/weights.safetensors')
+  exporting.write(path, *exporting.as_safetensors(run, _state()))
+  found = exported.read('gs://b/out', _never, _never)
+  assert found.where == str(path)
+  wanted = exported.of_state(run, _state()).tensors
+  assert tensors_lib.digest(found.tensors) == tensors_lib.digest(wanted)
 
 
 def test_of_a_run_it_is_the_last_checkpoint(run):
