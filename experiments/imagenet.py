@@ -69,6 +69,14 @@ def get_config():
   c.ema.decay = 0.9999  # Per step (BigGAN-PyTorch launch_SAGAN script).
   c.ema.start_step = 2000  # Until then a copy (the same script).
 
+  c.init = ConfigDict()  # What a new run begins with.
+  # None: as drawn from the seed. Else what sagan_jax.export has written, or the
+  # directory of a run, whose last checkpoint it is then.
+  c.init.weights = placeholder(str)
+  # Where the classes are others, their rows of batch norm and of the projection
+  # are fresh; those of the nearest names; or the mean of all.
+  c.init.classes = 'fresh'
+
   c.dataset = ConfigDict()
   # shapes, array:DIR, folder:DIR, cifar10_binary:DIR or tfds:NAME.
   c.dataset.name = 'tfds:imagenet2012'

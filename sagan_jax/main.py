@@ -30,10 +30,19 @@ def main(argv=None):
     default='',
     help='config keys that may differ from those of the run',
   )
+  parser.add_argument(
+    '--init_from',
+    metavar='FILE_OR_RUN',
+    help='weights to begin a new run with: what sagan_jax.export has written, '
+    'or a run; short for --config.init.weights. Where the classes are others, '
+    '--config.init.classes says what becomes of their rows',
+  )
   command.add_arguments(parser)
   args = command_line.parse(parser, argv)
   if not args.workdir:
     raise errors.UserError('no directory was given; set --workdir')
+  if args.init_from is not None:
+    args.overrides['init.weights'] = args.init_from
   command.join(args)
   # Not above: a command answers --help, and a stop, before jax is imported.
   from sagan_jax.config import schema

@@ -72,6 +72,12 @@ class Ema:
 
 
 @_section()
+class Init:
+  weights: Text | None = None
+  classes: Literal['fresh', 'names', 'mean'] = 'fresh'
+
+
+@_section()
 class Dataset:
   name: Text
   data_dir: Text | None
@@ -149,6 +155,7 @@ class Config:
   discriminator: Discriminator
   optim: Optim
   ema: Ema
+  init: Init
   dataset: Dataset
   prefetch: Annotated[Count, MAY_CHANGE]
   log: Annotated[Log, MAY_CHANGE]
@@ -223,4 +230,21 @@ def saved(path, overrides=None):
       f'{path} is damaged: it holds no config; restore it, or start the run '
       'again in another --workdir'
     )
-  return reader.read(Config, tree, overrides, origin=str(path), older=True)
+  return older(tree, overrides, str(path))
+
+
+def older(tree, overrides=None, origin=''):
+  """Reads what was saved, perhaps before some leaves were added.
+
+  Args:
+    tree: as of `read`.
+    overrides: {'section.leaf': text} of a command line.
+    origin: what the tree is from, for errors.
+
+  Returns:
+    A `Config`.
+
+  Raises:
+    UserError: if a leaf is wrong.
+  """
+  return reader.read(Config, tree, overrides, origin=origin, older=True)

@@ -84,6 +84,19 @@ class GanState:
       return g.params, g.stats
     return self.ema_params, {**g.stats, 'batch_stats': self.ema_batch_stats}
 
+  def weights(self):
+    """What `from_weights` takes: the state without what only training needs.
+
+    Returns:
+      {'generator': variables, 'discriminator': variables, 'ema': {'params':
+      ..., 'batch_stats': ...}}, all float32.
+    """
+    return {
+      'generator': self.generator.variables(),
+      'discriminator': self.discriminator.variables(),
+      'ema': {'params': self.ema_params, 'batch_stats': self.ema_batch_stats},
+    }
+
 
 # How fields begin that checkpoints may lack: functions of a state whose earlier
 # fields are there. The results are copies: the state is donated, and no buffer
@@ -122,8 +135,7 @@ def init_state(gan, image_size, seed):
   Returns:
     A `GanState` at step 0.
   """
-  rng = jax.random.key(seed)
-  g_key, d_key, rng = jax.random.split(rng, 3)
+  g_key, d_key, rng = _keys(seed)
   label = jnp.zeros((1,), jnp.int32)
   latent = jnp.zeros((1, gan.latent_dim))
   image = jnp.zeros((1, image_size, image_size, 3))
@@ -147,6 +159,40 @@ def init_state(gan, image_size, seed):
     **dict.fromkeys(FRESH),
   )
   return with_fresh(state, FRESH)
+
+
+def from_weights(gan, weights, seed, step):
+  """Makes a state of given weights; the moments of the optimisers are zero.
+
+  Args:
+    gan: a `Gan`.
+    weights: as `GanState.weights` returns them.
+    seed: int32 []; latents and labels to come are those of a run with it.
+    step: int32 [], finished steps.
+
+  Returns:
+    A `GanState`.
+  """
+
+  def net_state(variables, tx):
+    params = variables['params']
+    stats = {k: v for k, v in variables.items() if k != 'params'}
+    return NetState(params, stats, tx.init(params))
+
+  _, _, rng = _keys(seed)
+  return GanState(
+    step=jnp.asarray(step, jnp.int32),
+    rng=rng,
+    generator=net_state(weights['generator'], gan.g_tx),
+    discriminator=net_state(weights['discriminator'], gan.d_tx),
+    ema_params=weights['ema']['params'],
+    ema_batch_stats=weights['ema']['batch_stats'],
+  )
+
+
+def _keys(seed):
+  """Of the generator's weights, the discriminator's, and of all steps."""
+  return jax.random.split(jax.random.key(seed), 3)
 
 
 def num_params(params):

@@ -63,6 +63,18 @@ def check_data(source):
   )
 
 
+def check_weights(digest):
+  """Refuses processes that were given different weights to begin with.
+
+  Args:
+    digest: of the weights.
+
+  Raises:
+    UserError: on all processes, with what differs on which.
+  """
+  agree.same('initial weights', {'init.weights': digest})
+
+
 def check_program(lowered):
   """Refuses processes that would run different programs.
 

@@ -2,6 +2,7 @@
 
 config.json       the config, leaf by leaf
 data.json         the data set: name, classes, fingerprint and its parts
+origin.json       where the first weights are from, if not from the seed
 metrics.jsonl     a row per log step, sample grid and evaluation
 evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
@@ -19,6 +20,7 @@ CONFIG = 'config.json'
 DATA = 'data.json'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
+ORIGIN = 'origin.json'
 
 
 def check_name(workdir):
@@ -95,9 +97,10 @@ def check_same_data(workdir, source):
   Raises:
     UserError: with what has changed.
   """
-  if not (workdir / DATA).exists():  # Of a run from before this was recorded.
+  known = facts(workdir)
+  if known is None:  # Of a run from before this was recorded.
     return
-  changed = data.changes(_facts(workdir)['identity'], source.identity)
+  changed = data.changes(known['identity'], source.identity)
   if changed:
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
@@ -107,44 +110,67 @@ def check_same_data(workdir, source):
     )
 
 
-def record(workdir, config, source):
-  """Writes config and data to a directory, whose run is from now on this one.
-
-  Args:
-    workdir: exists.
-    config: a `Config`.
-    source: a `data.Source`.
-
-  Raises:
-    UserError: if the directory cannot be written.
-  """
-  schema.save(config, workdir / CONFIG)
-  facts = {
+def facts_of(source):
+  """What a directory records of a `data.Source`: a dict for JSON."""
+  return {
     'name': source.name,
     'num_examples': source.num_examples,
     'class_names': list(source.class_names),
     'fingerprint': source.fingerprint,
     'identity': source.identity,
   }
-  files.write(workdir / DATA, json.dumps(facts, indent=2) + '\n')
+
+
+def record(workdir, config, facts, origin):
+  """Writes config and data to a directory, whose run is from now on this one.
+
+  Args:
+    workdir: exists.
+    config: a `Config`.
+    facts: of the data, as `facts_of` returns them; None if nothing is known.
+    origin: where the weights of a new run are from, a dict for JSON; {} for its
+      seed; None for a run that goes on.
+
+  Raises:
+    UserError: if the directory cannot be written.
+  """
+  schema.save(config, workdir / CONFIG)
+  for name, content in ((DATA, facts), (ORIGIN, origin)):
+    if content:
+      files.write(workdir / name, json.dumps(content, indent=2) + '\n')
+    elif content == {}:  # Of a run that never saved a state.
+      (workdir / name).unlink(missing_ok=True)
 
 
 def class_names(workdir, num_classes):
   """The names of a run's classes, or their numbers where none are recorded."""
-  if (workdir / DATA).exists():
-    return tuple(_facts(workdir)['class_names'])
+  known = facts(workdir)
+  if known is not None:
+    return tuple(known['class_names'])
   return tuple(str(i) for i in range(num_classes))
 
 
-def _facts(workdir):
-  """What `record` wrote about the data."""
+def origin(workdir):
+  """Where the first weights are from, a dict; None if from the seed."""
+  path = workdir / ORIGIN
+  return files.read_json(path) if path.exists() else None
+
+
+def facts(workdir):
+  """What `record` wrote about the data; None if it did not.
+
+  Raises:
+    UserError: if it is damaged.
+  """
   path = workdir / DATA
-  facts = files.read_json(path)
+  if not path.exists():
+    return None
+  found = files.read_json(path)
   kinds = {'identity': dict, 'class_names': list}
   for key, kind in kinds.items():
-    if not isinstance(facts, dict) or not isinstance(facts.get(key), kind):
+    if not isinstance(found, dict) or not isinstance(found.get(key), kind):
       raise errors.UserError(
         f'{path} is damaged: it has no {key!r}; restore it from a copy, or '
         'delete it, if the data of the run is as it was'
       )
-  return facts
+  return found

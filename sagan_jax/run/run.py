@@ -10,7 +10,7 @@ from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, sampling
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import agreement, checkpoint, directory
+from sagan_jax.run import agreement, checkpoint, directory, initial
 from sagan_jax.run import labels as labels_lib
 
 
@@ -33,6 +33,7 @@ class Run:
     self.trains = trains
     self.is_main = jax.process_index() == 0
     self._generators = {}
+    self._origin = None
 
   @classmethod
   def open(cls, workdir, overrides=None):
@@ -151,15 +152,29 @@ class Run:
   def record(self):
     """Writes config and data to the directory."""
     if self.is_main:
-      directory.record(self.workdir, self.config, self.source)
+      directory.record(
+        self.workdir,
+        self.config,
+        directory.facts_of(self.source),
+        self._origin,
+      )
 
   def init(self):
-    """A fresh `GanState`, replicated on the mesh."""
+    """A fresh `GanState`, replicated on the mesh.
+
+    Raises:
+      UserError: if `config.init` names weights that do not fit.
+    """
+    given = None
+    if self.config.init.weights is not None:
+      given = initial.Initial(self, self._say)
     init = jax.jit(
       functools.partial(state_lib.init_state, self.gan, self.config.image_size),
       out_shardings=sharding.replicated(self.mesh),
     )
-    return init(self.config.seed)
+    state = init(self.config.seed)
+    self._origin = given.origin if given else {}
+    return given.state(state) if given else state
 
   def restore(self, step=None):
     """The state of a checkpoint, replicated on the mesh.

@@ -1,1 +1,1 @@
-"""Weights in the formats of other projects."""
+"""Weights of both networks as files, of ours and of other projects."""

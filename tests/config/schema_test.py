@@ -177,6 +177,8 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'initializer': 'glorot_uniform',
     'horizontal_flip': False,
     'generator.bn_eps': 1e-5,
+    'init.weights': None,
+    'init.classes': 'fresh',
   }
   path = tmp_path / 'config.json'
   path.write_text(

@@ -18,7 +18,9 @@ def source():
 @pytest.fixture
 def workdir(tmp_path, source):
   """A directory with a recorded run, and an entry like a checkpoint's."""
-  directory.record(tmp_path, tiny.config(num_classes=10), source)
+  directory.record(
+    tmp_path, tiny.config(num_classes=10), directory.facts_of(source), None
+  )
   (tmp_path / 'checkpoints' / '7').mkdir(parents=True)
   return tmp_path
 
@@ -34,6 +36,19 @@ def test_what_is_recorded(workdir, source):
     'fingerprint': source.fingerprint,
     'identity': json.loads(json.dumps(source.identity)),
   }
+
+
+def test_the_origin_of_weights_is_kept_and_forgotten(workdir):
+  config = tiny.config(num_classes=10)
+  assert directory.origin(workdir) is None
+  for given, found in (
+    ({'step': 3}, {'step': 3}),
+    (None, {'step': 3}),
+    ({}, None),
+  ):
+    directory.record(workdir, config, None, given)
+    assert directory.origin(workdir) == found
+  assert (workdir / 'data.json').exists()
 
 
 def test_states_are_folders_with_numbers(tmp_path):
