@@ -95,16 +95,20 @@ def check_same_data(workdir, source):
   Raises:
     UserError: with what has changed.
   """
-  if not (workdir / DATA).exists():  # Of a run from before this was recorded.
-    return
-  changed = data.changes(_facts(workdir)['identity'], source.identity)
-  if changed:
+  if changed := data_changes(workdir, source):
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
       + '\n  '.join(changed)
       + f'\nbring back {source.name} as it was, use another --workdir, or allow '
       'the change with --allow_changes=dataset.name'
     )
+
+
+def data_changes(workdir, source):
+  """What differs between a source and the data of a run, a line each."""
+  if not (workdir / DATA).exists():  # Of a run from before this was recorded.
+    return []
+  return data.changes(_facts(workdir)['identity'], source.identity)
 
 
 def record(workdir, config, source):
@@ -130,9 +134,19 @@ def record(workdir, config, source):
 
 
 def class_names(workdir, num_classes):
-  """The names of a run's classes, or their numbers where none are recorded."""
+  """The names of a run's classes, or their numbers where none are recorded.
+
+  Raises:
+    UserError: if those recorded are not as many, or no names.
+  """
   if (workdir / DATA).exists():
-    return tuple(_facts(workdir)['class_names'])
+    names = _facts(workdir)['class_names']
+    if len(names) == num_classes and all(isinstance(x, str) for x in names):
+      return tuple(names)
+    raise errors.UserError(
+      f"{workdir / DATA} is damaged: 'class_names' must be {num_classes} names, "
+      'as the run has classes; restore it from a copy'
+    )
   return tuple(str(i) for i in range(num_classes))
 
 
