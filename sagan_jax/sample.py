@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--frames',
     type=command_line.positive,
-    help='of --interpolate, from one latent or class to the next (default: 8)',
+    help='of --interpolate, from one latent or class to the next (default: 12)',
   )
   add('--step', type=_step, help='checkpoint: a step, or best (default: last)')
   add(
@@ -150,7 +150,7 @@ def _sample(args: argparse.Namespace, what: str, num: int) -> None:
     args.statistics,
   )
   output = outputs.Output(args.output)
-  frames = args.frames or 8
+  frames = args.frames or 12
   if what == 'files':
     samples.write_files(request, output)
   elif what == 'grid':

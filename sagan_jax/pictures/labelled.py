@@ -16,6 +16,7 @@ MAX_PIXELS = 120_000_000
 _MIN_IMAGE = 64  # px; smaller images are enlarged, by a whole factor.
 _FONT = 13  # px
 _LINE = 18  # px
+_MARGIN = 6  # px
 _NAME = 220  # px; longer names are cut.
 _INK, _PAPER = (38, 38, 38), (255, 255, 255)
 
@@ -55,15 +56,13 @@ class Sheet:
     self._gap = max(2, self._image // 32)
     self._caption = _LINE if captions else 0
     wanted = max(map(_width, map(clean, names)), default=0)
-    self._left = min(wanted, _NAME) + 2 * self._gap if wanted else self._gap
+    self._left = _MARGIN + (min(wanted, _NAME) + _MARGIN if wanted else 0)
     lines = max(len(t.split('\n')) if t else 0 for t in titles)
-    self._top = lines * _LINE + self._gap * (2 if lines else 1)
+    self._top = _MARGIN + (lines * _LINE + _MARGIN if lines else 0)
     title = max(_width(line) for t in titles for line in t.split('\n'))
-    self.width = max(
-      self._left + columns * (self._image + self._gap),
-      title + 2 * self._gap,
-    )
-    self.height = self._top + len(names) * self._row
+    row = columns * (self._image + self._gap) - self._gap
+    self.width = max(self._left + row, _MARGIN + title) + _MARGIN
+    self.height = self._top + len(names) * self._row - self._gap + _MARGIN
 
   @property
   def _row(self):
@@ -100,10 +99,10 @@ class Sheet:
     sheet = Image.new('RGB', (self.width, self.height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     for i, line in enumerate(title.split('\n')):
-      self._write(pen, (self._gap, self._gap + i * _LINE), line)
+      self._write(pen, (_MARGIN, _MARGIN + i * _LINE), line)
     for row, name in enumerate(self.names):
       top = self._top + row * self._row + (self._image - _LINE) // 2
-      self._write(pen, (self._gap, top), fit(name, _NAME))
+      self._write(pen, (_MARGIN, top), fit(name, _NAME))
     for i, image in enumerate(images):
       left = self._left + i % self.columns * (self._image + self._gap)
       top = self._top + i // self.columns * self._row

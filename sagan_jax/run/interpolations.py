@@ -51,7 +51,7 @@ def write_latent(
   z = interpolation.segments(
     z.reshape(len(labels), num, -1), frames, interpolation.slerp
   )
-  each = np.repeat(np.int32(labels), len(legs) * (frames + 1))
+  each = np.repeat(np.array(labels, np.int32), len(legs) * (frames + 1))
   ways.write(z.reshape(-1, z.shape[-1]), each, 'latent', output)
 
 

@@ -54,17 +54,19 @@ def write(request: samples.Request, k: int, output: outputs.Output) -> None:
   output.claim(['nearest.png', 'nearest.csv'])
   made = request.by_class()
   made = made.reshape(-1, *made.shape[2:])
-  found = search.nearest(made, np.int32([label for label, _ in order]))
+  found = search.nearest(
+    made, np.array([label for label, _ in order], np.int32)
+  )
   title = _title(
     *(request, found.space, k, request.generator.step),
-    *(f'{found.typical:.4g}', f'{found.small:.4g}'),
+    *(f'{found.typical:#.4g}', f'{found.small:#.4g}'),
   )
   request.say(title)
   images = np.concatenate([made[:, None], search.images(found.index)], axis=1)
   captions = [
     text
     for row in found.distance
-    for text in ('sample', *(f'{x:.4g}' for x in row))
+    for text in ('sample', *(f'{x:#.4g}' for x in row))
   ]
   images = images.reshape(-1, *images.shape[2:])
   drawn = sheet.draw(images, title=title, captions=captions)

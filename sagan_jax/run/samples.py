@@ -104,7 +104,7 @@ class Request:
     # In the order of their numbers, for the statistics of batches.
     order = [(x, number) for number in range(self.num) for x in self.labels]
     z = self.latents([self.index(*x) for x in order])
-    images = self.images(z, np.int32([x for x, _ in order]))
+    images = self.images(z, np.array([x for x, _ in order], np.int32))
     shape = self.num, len(self.labels), *images.shape[1:]
     return images.reshape(shape).swapaxes(0, 1)
 
@@ -133,7 +133,9 @@ def write_files(request: Request, output: outputs.Output) -> None:
   count = stop.counter('images', len(order), request.say)
   left = iter(order)
   done = 0
-  for images in request.generator.images(z, np.int32([x for x, _ in order])):
+  for images in request.generator.images(
+    z, np.array([x for x, _ in order], np.int32)
+  ):
     for image in images:
       output.png(names[next(left)], image)
       done += 1
