@@ -41,7 +41,9 @@ class Output:
     """
     with files.writing(self.directory):
       self.directory.mkdir(parents=True, exist_ok=True)
-      there = {path.name for path in self.directory.iterdir()}
+      # A bucket has no empty directories.
+      found = self.directory.iterdir() if self.directory.is_dir() else ()
+      there = {path.name for path in found}
     names = set(names)
     for name in sorted(names & there):
       if not self._is_own(name):
