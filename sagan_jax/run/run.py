@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import numpy as np
 
 from sagan_jax import data, errors, files
 from sagan_jax.cluster import sharding
@@ -254,7 +255,7 @@ class Run:
       )
     made = self.generator(step=step, weights=weights, statistics=statistics)
     z = made.latents(index, seed=seed, truncation=truncation)
-    return made.all_images(z, labels)
+    return np.concatenate([*made.images(z, labels)])
 
   def _checkpoint(self, step):
     """The `Checkpointer` and the number of a step, as `restore` names it."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,17 +94,23 @@ class Request:
       index, seed=self.seed, truncation=self.truncation
     )
 
-  def images(self, z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Images uint8 [n, H, W, 3], with progress."""
-    count = stop.counter('images', len(z), self.say)
-    return self.generator.all_images(z, labels, count)
+  def images(self, z: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
+    """As `Generator.images`, with progress as they are used."""
+    count, done = None, 0
+    for images in self.generator.images(z, labels):
+      # Only now: compiling says nothing of how long the others take.
+      count = count or stop.counter('images', len(z), self.say)
+      yield images
+      done += len(images)
+      count(done)
 
   def by_class(self) -> np.ndarray:
     """The images that are wanted, uint8 [classes, num, H, W, 3]."""
     # In the order of their numbers, for the statistics of batches.
     order = [(x, number) for number in range(self.num) for x in self.labels]
     z = self.latents([self.index(*x) for x in order])
-    images = self.images(z, np.array([x for x, _ in order], np.int32))
+    labels = np.array([x for x, _ in order], np.int32)
+    images = np.concatenate([*self.images(z, labels)])
     shape = self.num, len(self.labels), *images.shape[1:]
     return images.reshape(shape).swapaxes(0, 1)
 
@@ -130,16 +136,10 @@ def write_files(request: Request, output: outputs.Output) -> None:
   output.claim({'samples.csv', *names.values()}, r'\d+-[A-Za-z0-9_]+-\d+\.png')
   order = sorted(names, key=lambda x: request.index(*x))
   z = request.latents([request.index(*x) for x in order])
-  count = stop.counter('images', len(order), request.say)
   left = iter(order)
-  done = 0
-  for images in request.generator.images(
-    z, np.array([x for x, _ in order], np.int32)
-  ):
+  for images in request.images(z, np.array([x for x, _ in order], np.int32)):
     for image in images:
       output.png(names[next(left)], image)
-      done += 1
-      count(done)
   output.table(
     'samples.csv',
     COLUMNS,
