@@ -138,8 +138,10 @@ def write_files(request: Request, output: outputs.Output) -> None:
   z = request.latents([request.index(*x) for x in order])
   left = iter(order)
   for images in request.images(z, np.array([x for x, _ in order], np.int32)):
-    for image in images:
-      output.png(names[next(left)], image)
+    # A stop waits for a file to be complete; `images` then raises.
+    with stop.deferred():
+      for image in images:
+        output.png(names[next(left)], image)
   output.table(
     'samples.csv',
     COLUMNS,
