@@ -83,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     type=command_line.positive,
     help='of --interpolate, from one latent or class to the next (default: 12)',
   )
+  _add_generator(parser)
+  command_line.add_config(parser)
+  return parser
+
+
+def _add_generator(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags that say which generator and which latents."""
+  add = parser.add_argument
   add('--step', type=_step, help='checkpoint: a step, or best (default: last)')
   add(
     '--weights',
@@ -106,8 +114,6 @@ def _parser() -> argparse.ArgumentParser:
     'alike images (default: not)',
   )
   add('--seed', type=_seed, default=0, help='of the latents (default: 0)')
-  command_line.add_config(parser)
-  return parser
 
 
 def _what(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:

@@ -27,12 +27,7 @@ def write(request: samples.Request, k: int, output: outputs.Output) -> None:
       `output` holds other files of these names.
   """
   run, labels = request.run, request.labels
-  if changed := directory.data_changes(run.workdir, run.source):
-    raise errors.UserError(
-      f'{run.source.name} is not the data of the run in {run.workdir}:\n  '
-      + '\n  '.join(changed)
-      + '\nset --config.dataset.name and --config.dataset.data_dir'
-    )
+  _check_data(run)
   order = [(label, j) for label in labels for j in range(request.num)]
   request.check(len(order) * (k + 1))
   search = nearest_lib.Search(
@@ -76,6 +71,15 @@ def write(request: samples.Request, k: int, output: outputs.Output) -> None:
     (*samples.COLUMNS, *_COLUMNS),
     _rows(request, order, found),
   )
+
+
+def _check_data(run):
+  if changed := directory.data_changes(run.workdir, run.source):
+    raise errors.UserError(
+      f'{run.source.name} is not the data of the run in {run.workdir}:\n  '
+      + '\n  '.join(changed)
+      + '\nset --config.dataset.name and --config.dataset.data_dir'
+    )
 
 
 def _title(request, space, k, step, typical, small):
