@@ -33,6 +33,7 @@ COMMANDS = (
   'launch',
   'benchmark',
   'prepare',
+  'sample',
 )
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.

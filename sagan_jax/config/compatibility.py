@@ -92,3 +92,22 @@ def check_model(c):
             f'there, {network}.ch={section.ch} gives {maps[resolution]}; '
             f'set --config.{network}.ch'
           )
+
+
+def num_classes(c, source) -> int:
+  """The number of classes of a config and its data.
+
+  Args:
+    c: a `Config`.
+    source: its `data.Source`.
+
+  Raises:
+    UserError: if the config says another one than the data has.
+  """
+  if c.num_classes not in (None, source.num_classes):
+    raise errors.UserError(
+      f'num_classes is {c.num_classes}, but {source.name} has '
+      f'{source.num_classes}; set --config.num_classes={source.num_classes}, '
+      'or 1 to train without labels'
+    )
+  return source.num_classes

@@ -4,6 +4,7 @@ Image i is made from `fold_in(key, i)`, so that a set of images is the same for
 any batch size and any mesh.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -54,8 +55,7 @@ class Sampler:
 
     @functools.partial(jax.jit, static_argnames=('truncation', 'batch_moments'))
     def generate(params, stats, key, index, label, truncation, batch_moments):
-      keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-      z = jax.vmap(lambda k: _latent(k, gan.latent_dim, truncation))(keys)
+      z = latents(key, index, gan.latent_dim, truncation)
       images = gan.generator.apply(
         {'params': params, **stats},
         *split_share((z, label)),
@@ -91,7 +91,7 @@ class Sampler:
       for i in range(num_batches)
     ]
     batches = jax.tree.map(lambda *x: jnp.stack(x), *batches)
-    return {**stats, 'batch_stats': _pool(batches)}
+    return {**stats, 'batch_stats': pool(batches)}
 
   def batches(
     self,
@@ -151,9 +151,46 @@ class Sampler:
     )
 
 
+def on_mesh(gan, mesh, batch_size):
+  """A `Sampler` whose processes make their shares of each batch.
+
+  Args:
+    gan: a `Gan`.
+    mesh: of all processes.
+    batch_size: images per batch, over all of them.
+
+  Returns:
+    A `Sampler`.
+  """
+  share = sharding.local_share(mesh, batch_size)
+  placed = sharding.split_or_replicate(mesh, batch_size)
+  return Sampler(
+    dataclasses.replace(gan, batch_sharding=placed),
+    batch_size,
+    share,
+    sharding.split_or_replicate(sharding.local_mesh(mesh), share),
+  )
+
+
 def to_uint8(images):
   """[-1, 1] to 0..255, truncated as in sngan_projection evaluation.py."""
   return jnp.clip(images * 127.5 + 127.5, 0, 255).astype(jnp.uint8)
+
+
+def latents(key, index, dim, truncation):
+  """Draws the latents of numbered images of a set.
+
+  Args:
+    key: of the set.
+    index: uint32 [n].
+    dim: of a latent.
+    truncation: deviations at which their distribution is cut, or None.
+
+  Returns:
+    float32 [n, dim].
+  """
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+  return jax.vmap(lambda k: _latent(k, dim, truncation))(keys)
 
 
 def _latent(key, dim, truncation):
@@ -162,12 +199,12 @@ def _latent(key, dim, truncation):
   return jax.random.truncated_normal(key, -truncation, truncation, (dim,))
 
 
-def _pool(batches):
-  """Pools moments stacked along axis 0, layer by layer."""
+def pool(batches):
+  """Pools moments {'mean', 'var'} stacked along axis 0, layer by layer."""
   if 'mean' in batches:
     mean, var = batches['mean'], batches['var']
     return {'mean': mean.mean(0), 'var': var.mean(0) + mean.var(0)}
-  return {name: _pool(layer) for name, layer in batches.items()}
+  return {name: pool(layer) for name, layer in batches.items()}
 
 
 def _constrain(placed, arrays):

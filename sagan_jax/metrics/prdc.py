@@ -3,23 +3,17 @@
 A set's manifold is the union of balls around its points, each with the distance
 to the point's k-th nearest neighbour as radius.
 
-Squared distances come from matrix products in float64, tile by tile, so that
-memory is a few tiles beside the features. Products round, and exact ties are
-real (a fake that is a copy of a training image lies exactly on the rim of its
-neighbours' balls): pairs within rounding of a radius, and the radii themselves,
-are computed again as the sum of squared differences, for which equal distances
-are equal numbers.
+Products round, and exact ties are real (a fake that is a copy of a training
+image lies exactly on the rim of its neighbours' balls): pairs within rounding
+of a radius, and the radii themselves, are computed again as the sum of squared
+differences, for which equal distances are equal numbers.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from sagan_jax.metrics import checks
-
-_TILE_ROWS = 1024
-_TILE_COLUMNS = 4096
-_PAIRS_AT_ONCE = 4096
+from sagan_jax.metrics import checks, neighbours
 
 
 class Prdc(NamedTuple):
@@ -74,7 +68,7 @@ def prdc(real, fake, precision_recall_k=3, density_coverage_k=5):
     )
   checks.warn_if_few('precision and recall', len(real), len(fake))
   origin = real.mean(axis=0, dtype=np.float64)
-  real, fake = _Points(real, origin), _Points(fake, origin)
+  real, fake = neighbours.Points(real, origin), neighbours.Points(fake, origin)
   real_radii = _squared_radii(real, (precision_recall_k, density_coverage_k))
   (fake_radii,) = _squared_radii(fake, (precision_recall_k,))
   counts = _count_inside(real, fake, *real_radii, fake_radii)
@@ -89,82 +83,19 @@ def prdc(real, fake, precision_recall_k=3, density_coverage_k=5):
   )
 
 
-class _Points:
-  """Features, read in float64 relative to an origin.
-
-  Distances do not depend on the origin; rounding does, through the norms.
-  """
-
-  def __init__(self, rows, origin):
-    self.rows = rows
-    self._origin = origin
-
-  def tile(self, start, size):
-    """Returns (points, squared norms) of some rows."""
-    points = self.rows[start : start + size].astype(np.float64) - self._origin
-    return points, np.einsum('nd,nd->n', points, points)
-
-  def starts(self, size):
-    return range(0, len(self.rows), size)
-
-
-def _tile_distances(a, a_norms, b, b_norms):
-  """Returns squared distances [A, B] and a bound of their error []."""
-  distances = a @ b.T
-  distances *= -2.0
-  distances += a_norms[:, None]
-  distances += b_norms
-  # A dot product of D terms errs by D epsilon |a| |b| at most.
-  largest = a_norms.max() + b_norms.max()
-  return distances, 4 * a.shape[1] * np.finfo(np.float64).eps * largest
-
-
-def _pair_distances(x, y):
-  """Returns squared distances of pairs, as sums of squared differences."""
-  out = np.empty(len(x[1]))
-  for start in range(0, len(out), _PAIRS_AT_ONCE):
-    pairs = slice(start, start + _PAIRS_AT_ONCE)
-    difference = x[0][x[1][pairs]].astype(np.float64)
-    difference -= y[0][y[1][pairs]]
-    out[pairs] = np.square(difference, out=difference).sum(axis=1)
-  return out
-
-
 def _squared_radii(points, ks):
   """Returns, for each k, squared distances [N] to the k-th neighbour."""
-  keep = max(ks) + 1  # the point itself is its own nearest
-  radii = np.empty((len(ks), len(points.rows)))
-  for start in points.starts(_TILE_ROWS):
-    a, a_norms = points.tile(start, _TILE_ROWS)
-    best = np.empty((len(a), 0))
-    best_index = np.empty((len(a), 0), np.int64)
-    for column in points.starts(_TILE_COLUMNS):
-      b, b_norms = points.tile(column, _TILE_COLUMNS)
-      tile, _ = _tile_distances(a, a_norms, b, b_norms)
-      size = min(keep, tile.shape[1])
-      nearest = np.argpartition(tile, size - 1, axis=1)[:, :size]
-      tile = np.take_along_axis(tile, nearest, axis=1)
-      best = np.concatenate([best, tile], axis=1)
-      best_index = np.concatenate([best_index, nearest + column], axis=1)
-      nearest = np.argsort(best, axis=1)[:, :keep]
-      best = np.take_along_axis(best, nearest, axis=1)
-      best_index = np.take_along_axis(best_index, nearest, axis=1)
-    rows = np.repeat(np.arange(start, start + len(a)), keep)
-    exact = _pair_distances(
-      (points.rows, rows), (points.rows, best_index.reshape(-1))
-    ).reshape(len(a), keep)
-    exact.sort(axis=1)
-    for i, k in enumerate(ks):
-      radii[i, start : start + len(a)] = exact[:, k]
-  return radii
+  # The point itself is its own nearest.
+  _, squared = neighbours.nearest(points, points, max(ks) + 1)
+  return [squared[:, k] for k in ks]
 
 
 def _count_inside(real, fake, real_pr, real_dc, fake_pr):
   """Counts which points lie in which balls.
 
   Args:
-    real: `_Points` [N].
-    fake: `_Points` [M].
+    real: `Points` [N].
+    fake: `Points` [M].
     real_pr: squared radii [N] for precision.
     real_dc: squared radii [N] for density and coverage.
     fake_pr: squared radii [M] for recall.
@@ -177,13 +108,13 @@ def _count_inside(real, fake, real_pr, real_dc, fake_pr):
   in_fake = np.zeros(len(real.rows), bool)
   covered = np.zeros(len(real.rows), bool)
   pairs = 0
-  for start in fake.starts(_TILE_ROWS):
-    a, a_norms = fake.tile(start, _TILE_ROWS)
+  for start in fake.starts(neighbours.TILE_ROWS):
+    a, a_norms = fake.tile(start, neighbours.TILE_ROWS)
     rows = slice(start, start + len(a))
-    for column in real.starts(_TILE_COLUMNS):
-      b, b_norms = real.tile(column, _TILE_COLUMNS)
+    for column in real.starts(neighbours.TILE_COLUMNS):
+      b, b_norms = real.tile(column, neighbours.TILE_COLUMNS)
       columns = slice(column, column + len(b))
-      tile, error = _tile_distances(a, a_norms, b, b_norms)
+      tile, error = neighbours.tile_distances(a, a_norms, b, b_norms)
       radii = (real_pr[columns], real_dc[columns], fake_pr[rows, None])
       near = np.zeros(tile.shape, bool)
       for squared_radius in radii:
@@ -191,7 +122,7 @@ def _count_inside(real, fake, real_pr, real_dc, fake_pr):
           tile <= squared_radius + error
         )
       i, j = np.nonzero(near)
-      tile[i, j] = _pair_distances(
+      tile[i, j] = neighbours.pair_distances(
         (fake.rows, i + start), (real.rows, j + column)
       )
       in_real[rows] |= (tile <= radii[0]).any(axis=1)

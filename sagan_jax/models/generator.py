@@ -84,7 +84,8 @@ class Generator(blocks.Network):
 
     Args:
       z: float32 [B, latent_dim].
-      label: int32 [B] in [0, num_classes).
+      label: int32 [B] in [0, num_classes), or float32 [B, num_classes] of
+        shares of the classes, see `norm.BatchNorm`.
       train: normalise by the moments of this batch; otherwise by running ones.
 
     Returns:

@@ -34,7 +34,18 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x, label=None, *, train):
-    """Returns the normalised x in x's dtype; `label` is int32 [B] or None."""
+    """Normalises.
+
+    Args:
+      x: [B, H, W, C].
+      label: int32 [B], whose rows of the tables are taken; or float32
+        [B, num_classes], shares of the classes, by which all rows are blended;
+        None without tables.
+      train: normalise by the moments of x; otherwise by running ones.
+
+    Returns:
+      [B, H, W, C] in x's dtype.
+    """
     features = x.shape[-1]
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,))
@@ -48,8 +59,10 @@ class BatchNorm(nn.Module):
     )
     gamma = self.param('gamma', nn.initializers.ones, shape)
     beta = self.param('beta', nn.initializers.zeros, shape)
-    rows = None if self.num_classes is None else label
-    gamma, beta = gamma[rows], beta[rows]  # [1, C] or [B, C]
+    if self.num_classes is None:
+      gamma, beta = gamma[None], beta[None]  # [1, C]
+    else:
+      gamma, beta = _rows(gamma, label), _rows(beta, label)  # [B, C]
 
     if train:
       mean, var = self._moments(x)  # [G, C]
@@ -83,3 +96,10 @@ class BatchNorm(nn.Module):
     # Not E[x^2] - E[x]^2: with a mean of 100 deviations that is 6 % off.
     var = jnp.square(x - mean).mean((1, 2, 3))
     return mean[:, 0, 0, 0], var
+
+
+def _rows(table, label):
+  """The rows [B, C] of a table [K, C] by labels [B], or by shares [B, K]."""
+  if jnp.issubdtype(label.dtype, jnp.floating):
+    return jnp.matmul(label, table, precision=jax.lax.Precision.HIGHEST)
+  return table[label]

@@ -4,7 +4,7 @@ import io
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sagan_jax import files
 
@@ -23,16 +23,20 @@ def grid(images, columns):
   return sheet
 
 
-def save_png(path, image):
+def save_png(path, image, software=None):
   """Writes uint8 [H, W, 3] as PNG; the file is there whole or not at all.
 
   Args:
     path: where to, local or remote.
     image: the pixels.
+    software: what the file says that it was made by; None for nothing.
 
   Raises:
     UserError: if it cannot be written.
   """
   content = io.BytesIO()
-  Image.fromarray(image).save(content, format='png')
+  info = PngImagePlugin.PngInfo()
+  if software:
+    info.add_text('Software', software)
+  Image.fromarray(image).save(content, format='png', pnginfo=info)
   files.write(path, content.getvalue())

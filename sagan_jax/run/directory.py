@@ -97,17 +97,21 @@ def check_same_data(workdir, source):
   Raises:
     UserError: with what has changed.
   """
-  known = facts(workdir)
-  if known is None:  # Of a run from before this was recorded.
-    return
-  changed = data.changes(known['identity'], source.identity)
-  if changed:
+  if changed := data_changes(workdir, source):
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
       + '\n  '.join(changed)
       + f'\nbring back {source.name} as it was, use another --workdir, or allow '
       'the change with --allow_changes=dataset.name'
     )
+
+
+def data_changes(workdir, source):
+  """What differs between a source and the data of a run, a line each."""
+  known = facts(workdir)
+  if known is None:  # Of a run from before this was recorded.
+    return []
+  return data.changes(known['identity'], source.identity)
 
 
 def facts_of(source):
@@ -143,11 +147,21 @@ def record(workdir, config, facts, origin):
 
 
 def class_names(workdir, num_classes):
-  """The names of a run's classes, or their numbers where none are recorded."""
+  """The names of a run's classes, or their numbers where none are recorded.
+
+  Raises:
+    UserError: if those recorded are not as many, or no names.
+  """
   known = facts(workdir)
-  if known is not None:
-    return tuple(known['class_names'])
-  return tuple(str(i) for i in range(num_classes))
+  if known is None:
+    return tuple(str(i) for i in range(num_classes))
+  names = known['class_names']
+  if len(names) == num_classes and all(isinstance(x, str) for x in names):
+    return tuple(names)
+  raise errors.UserError(
+    f"{workdir / DATA} is damaged: 'class_names' must be {num_classes} names, "
+    'as the run has classes; restore it from a copy'
+  )
 
 
 def origin(workdir):

@@ -1,16 +1,17 @@
 """One run in one directory: what stays the same while it trains."""
 
-import dataclasses
 import functools
 
 import jax
+import numpy as np
 
 from sagan_jax import data, errors, files
 from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility, schema
-from sagan_jax.gan import build, sampling
+from sagan_jax.gan import build, chunks, sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import agreement, checkpoint, directory, initial
+from sagan_jax.run import generator as generator_lib
 from sagan_jax.run import labels as labels_lib
 
 
@@ -83,9 +84,8 @@ class Run:
     goes_on = directory.has_states(run.workdir)
     if goes_on:
       directory.check_same_config(run.workdir, config, allow_changes)
-    run.config = schema.replace(
-      config, num_classes=_num_classes(config, run.source)
-    )
+    num_classes = compatibility.num_classes(config, run.source)
+    run.config = schema.replace(config, num_classes=num_classes)
     agreement.check_data(run.source)
     compatibility.check(run.config, run.mesh.size, jax.process_count())
     if goes_on and 'dataset.name' not in allow_changes:
@@ -137,7 +137,11 @@ class Run:
   @functools.cached_property
   def sampler(self):
     """Makes images on the devices of this process; compiled once."""
-    return self._sampler(self.config.eval.batch_size)
+    return sampling.on_mesh(self.gan, self.mesh, self.config.eval.batch_size)
+
+  @functools.cached_property
+  def _chunk_sampler(self):
+    return chunks.ChunkSampler(self.gan, sharding.local_mesh(self.mesh))
 
   @functools.cached_property
   def step_fn(self):
@@ -189,23 +193,9 @@ class Run:
     Raises:
       UserError: if there is no such checkpoint, or it is of another model.
     """
-    checkpointer = self.checkpointer
-    if step == 'best':
-      if not (self.workdir / directory.BEST).exists():
-        raise errors.UserError(
-          f'{self.workdir / directory.BEST} holds no checkpoint: no evaluation '
-          'has chosen one yet; set --step to a number, or to all'
-        )
-      checkpointer = self.best_checkpointer(writes=False)
-      step = None
+    checkpointer, step = self._checkpoint(step)
     if step is None:
       return checkpointer.restore_newest(self._shapes())
-    steps = checkpointer.steps()
-    if step not in steps:
-      raise errors.UserError(
-        f'{self.workdir} has no checkpoint of step {step}, only of {steps}; '
-        'set --step'
-      )
     return checkpointer.restore(self._shapes(), step)
 
   def best_checkpointer(self, *, writes):
@@ -217,56 +207,101 @@ class Run:
       log=self._say,
     )
 
-  def sample(self, labels, *, seed=0, step=None, weights='ema'):
-    """Makes images by class.
-
-    Image i is a function of the seed, i and its label.
+  def generator(self, *, step=None, weights='ema', statistics='standing'):
+    """A trained generator; the last ones asked for are kept.
 
     Args:
-      labels: numbers or names of classes, one per image.
-      seed: of the latents, >= 0.
       step: as in `restore`.
       weights: 'ema' or 'raw'.
+      statistics: of the batch norms: 'standing' ones of these weights,
+        'running' averages of the training, or those of each 'batch' of images.
+
+    Returns:
+      A `run.generator.Generator`.
+
+    Raises:
+      UserError: if there are no such weights or statistics, or as `restore`.
+    """
+    generator_lib.check(weights, statistics)
+    # A run that still trains may have another last one, or best, by then.
+    which = step, self.checkpointer.last_step(), weights, statistics
+    if which not in self._generators:
+      self._generators[which] = generator_lib.of_state(
+        self._chunk_sampler,
+        self.restore(step),
+        self.config,
+        self.mesh,
+        weights,
+        statistics,
+      )
+    return self._generators[which]
+
+  def sample(
+    self,
+    labels,
+    *,
+    seed=0,
+    step=None,
+    weights='ema',
+    statistics='standing',
+    truncation=None,
+    index=None,
+  ):
+    """Makes images by class.
+
+    Image i is a function of the seed, its number and its label: the same bytes
+    however many are made, on any number of devices.
+
+    Args:
+      labels: numbers or names of classes, one per image; or float [n,
+        num_classes], shares of the classes in each image.
+      seed: of the latents, >= 0.
+      step: as in `restore`.
+      weights: as in `generator`.
+      statistics: as in `generator`.
+      truncation: deviations at which the distribution of the latents is cut;
+        None cuts nowhere.
+      index: numbers of the images, in [0, 2**32); None for 0, 1, ...
 
     Returns:
       uint8 NumPy array [n, H, W, 3].
 
     Raises:
-      UserError: if a label, the seed or the weights are none, or as `restore`.
+      UserError: if an argument is not allowed, or as `generator`.
     """
-    numbers = labels_lib.numbers(labels, self.class_names)
-    if weights not in ('ema', 'raw'):
-      raise errors.UserError(f"weights={weights!r} must be 'ema' or 'raw'")
-    if not isinstance(seed, int) or not 0 <= seed < 2**31:
-      raise errors.UserError(f'seed={seed!r} must be an integer in [0, 2**31)')
-    if step is None:
-      step = max(self.checkpointer.steps(), default=None)
-    if (step, weights) not in self._generators:
-      params, stats = self.restore(step).generator_variables(weights)
-      stats = self.sampler.standing_stats(
-        params, stats, jax.random.key(0), self.config.eval.standing_batches
+    labels = labels_lib.numbers_or_shares(labels, self.class_names)
+    index = range(len(labels)) if index is None else index
+    if len(index) != len(labels):
+      raise errors.UserError(
+        f'{len(labels)} labels need as many numbers in index, not {len(index)}'
       )
-      self._generators[step, weights] = sharding.localize(
-        (params, stats), sharding.local_mesh(self.mesh)
+    made = self.generator(step=step, weights=weights, statistics=statistics)
+    z = made.latents(index, seed=seed, truncation=truncation)
+    return np.concatenate([*made.images(z, labels)])
+
+  def _checkpoint(self, step):
+    """The `Checkpointer` of a step, as `restore` names it, and its number.
+
+    The number is None for the newest one that is not damaged.
+    """
+    if step == 'best':
+      if not (self.workdir / directory.BEST).exists():
+        raise errors.UserError(
+          f'{self.workdir / directory.BEST} holds no checkpoint: no evaluation '
+          'has chosen one yet; set --step to a number'
+        )
+      return self.best_checkpointer(writes=False), None
+    steps = self.checkpointer.steps()
+    if step is not None and step not in steps:
+      raise errors.UserError(
+        f'{self.workdir} has no checkpoint of step {step}, only of {steps}; '
+        'set --step'
       )
-    params, stats = self._generators[step, weights]
-    sampler = self._sampler(min(len(numbers), self.config.eval.batch_size))
-    return sampler.generate(params, stats, jax.random.key(seed), numbers)
+    return self.checkpointer, step
 
   def _say(self, text):
     if self.is_main:
       print(text, flush=True)
-
-  def _sampler(self, batch_size):
-    share = sharding.local_share(self.mesh, batch_size)
-    local = sharding.local_mesh(self.mesh)
-    placed = sharding.split_or_replicate(self.mesh, batch_size)
-    return sampling.Sampler(
-      dataclasses.replace(self.gan, batch_sharding=placed),
-      batch_size,
-      share,
-      sharding.split_or_replicate(local, share),
-    )
 
   def _shapes(self):
     """The state as ShapeDtypeStructs, replicated on the mesh."""
@@ -280,13 +315,3 @@ class Run:
         self.config.seed,
       ),
     )
-
-
-def _num_classes(config, source):
-  if config.num_classes not in (None, source.num_classes):
-    raise errors.UserError(
-      f'num_classes is {config.num_classes}, but {source.name} has '
-      f'{source.num_classes}; set --config.num_classes={source.num_classes}, '
-      'or 1 to train without labels'
-    )
-  return source.num_classes

@@ -12,6 +12,7 @@ from sagan_jax.metrics import (
   inception_score,
   kid,
   moments,
+  neighbours,
   prdc,
   scores,
 )
@@ -177,8 +178,8 @@ def _brute_force(real, fake, pr_k, dc_k):
 @ignore_few
 @pytest.mark.parametrize('tiles', [(7, 11), (64, 256), (1024, 4096)])
 def test_prdc_equal_brute_force_for_every_tiling(tiles, monkeypatch):
-  monkeypatch.setattr(prdc, '_TILE_ROWS', tiles[0])
-  monkeypatch.setattr(prdc, '_TILE_COLUMNS', tiles[1])
+  monkeypatch.setattr(neighbours, 'TILE_ROWS', tiles[0])
+  monkeypatch.setattr(neighbours, 'TILE_COLUMNS', tiles[1])
   real, fake = _features(90, 4), _features(70, 4, seed=1) * 1.3 + 50
   real = real + 50
   ours = prdc.prdc(real, fake, 3, 5)

@@ -67,6 +67,24 @@ def test_equal_rows_are_a_plain_batch_norm():
   np.testing.assert_allclose(y, plain, rtol=0, atol=1e-6)
 
 
+def test_shares_of_one_class_are_its_label():
+  x, params, label = _inputs(num_classes=4)
+  layer = norm.BatchNorm(num_classes=4)
+  y, _ = _apply(layer, x, params, label)
+  shares = np.eye(4, dtype=np.float32)[label]
+  found, _ = _apply(layer, x, params, shares)
+  np.testing.assert_array_equal(found, y)
+
+
+def test_shares_blend_the_rows_of_the_tables():
+  x, params, _ = _inputs(num_classes=4)
+  shares = np.tile(np.float32([0.25, 0, 0.75, 0]), (6, 1))
+  y, _ = _apply(norm.BatchNorm(num_classes=4), x, params, shares)
+  row = {k: 0.25 * v[0] + 0.75 * v[2] for k, v in params.items()}
+  expected, _ = _apply(norm.BatchNorm(), x, row)
+  np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+
+
 def test_groups_are_consecutive_and_independent():
   x, params, _ = _inputs()
   grouped, _ = _apply(norm.BatchNorm(group_size=2), x, params)

@@ -1,6 +1,8 @@
 """A run is opened without being trained, and makes images."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,8 +12,8 @@ import pytest
 
 import sagan_jax
 from sagan_jax import errors
-from sagan_jax.cluster import sharding
 from sagan_jax.config import schema
+from sagan_jax.gan import chunks
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run.run import Run
 from tests.conftest import ROOT
@@ -78,21 +80,53 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
     sagan_jax.open_run(tmp_path)
 
 
-def test_images_are_those_of_the_sampler(trained):
+def test_images_are_those_of_the_generator_by_its_statistics(trained):
   run = Run.open(trained)
-  labels = [3, 3, 5, 0, 9, 1, 2, 7]
-  images = run.sample(labels, seed=4)
-  assert images.dtype == np.uint8 and images.shape == (8, 32, 32, 3)
-  params, stats = sharding.localize(
-    run.restore(4).generator_variables('ema'), sharding.local_mesh(run.mesh)
-  )
-  stats = run.sampler.standing_stats(
+  labels = np.array([3, 3, 5, 0, 9, 1, 2, 7])
+  params, stats = run.restore(4).generator_variables('ema')
+  sampler = chunks.ChunkSampler(run.gan, run.mesh)
+  standing = sampler.standing_stats(
     params, stats, jax.random.key(0), run.config.eval.standing_batches
   )
-  expected = run.sampler.generate(
-    params, stats, jax.random.key(4), np.array(labels)
+  z = sampler.latents(jax.random.key(4), np.arange(8))
+  for statistics, used in ('standing', standing), ('running', stats):
+    images = run.sample(labels, seed=4, statistics=statistics)
+    assert images.dtype == np.uint8 and images.shape == (8, 32, 32, 3)
+    ((expected, _),) = sampler.images(params, used, z, labels)
+    np.testing.assert_array_equal(images, expected)
+  ((expected, _),) = sampler.images(
+    params, stats, z, labels, batch_moments=True
   )
-  np.testing.assert_array_equal(images, expected)
+  found = run.sample(labels, seed=4, statistics='batch')
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_classes_may_be_blended(trained):
+  run = Run.open(trained)
+
+  def sample(labels):
+    return run.sample(labels, weights='raw')
+
+  shares = np.eye(10)[[3, 5, 5]]
+  np.testing.assert_array_equal(sample(shares), sample([3, 5, 5]))
+  shares[1] = 0.5 * (shares[0] + shares[1])
+  images = sample(shares)
+  assert (images[1] != sample([3, 5, 5])[1]).any()
+  assert (images[1] != sample([3, 3, 5])[1]).any()
+
+
+def test_images_may_be_numbered(trained):
+  run = Run.open(trained)
+  images = run.sample([3, 4, 5, 6])
+  found = run.sample([6, 4], index=[3, 1])
+  np.testing.assert_array_equal(found, images[[3, 1]])
+
+
+def test_a_generator_is_kept(trained):
+  run = Run.open(trained)
+  made = run.generator(step=4)
+  assert run.generator() is made and made.step == 4
+  assert run.generator(weights='raw') is not made
 
 
 def test_an_image_follows_its_seed_number_and_label(trained):
@@ -126,6 +160,8 @@ def test_labels_may_be_names(trained):
     ([-1], r'label -1 must be an integer in \[0, 10\)'),
     ([1.5], r'label 1.5 must be an integer in'),
     ([], 'no labels were given: one per image'),
+    (np.ones((2, 9)), r'must be finite, \[images, 10\], not \(2, 9\)'),
+    (np.full((2, 10), np.inf), 'shares of classes must be finite'),
     (['tringle'], "there is no class 'tringle'; did you mean 'triangle'"),
     (['x'], "there is no class 'x'; there are .*star.*; set labels"),
   ],
@@ -140,7 +176,13 @@ def test_labels_that_are_none_are_refused(trained, labels, match):
   [
     ({'seed': -1}, r'seed=-1 must be an integer in \[0, 2\*\*31\)'),
     ({'seed': 2**40}, r'seed=1099511627776 must be an integer in'),
-    ({'weights': 'mean'}, "weights='mean' must be 'ema' or 'raw'"),
+    ({'weights': 'mean'}, "weights='mean' must be one of ema, raw"),
+    ({'statistics': 'x'}, "statistics='x' must be one of standing, running, b"),
+    ({'truncation': 0}, 'truncation=0 must be a number of deviations above 0'),
+    ({'truncation': np.inf}, 'truncation=inf must be'),
+    ({'index': [1, 2]}, '1 labels need as many numbers in index, not 2'),
+    ({'index': [2**32]}, r'images are numbered from 0 to 2\*\*32 - 1'),
+    ({'index': [-1]}, 'images are numbered from 0'),
   ],
 )
 def test_arguments_that_cannot_be_are_refused(trained, arguments, match):
@@ -169,6 +211,27 @@ def test_the_best_state_is_restored(trained):
   assert int(best.step) == step
   assert state_lib.digest(best) == state_lib.digest(run.restore(step))
   assert run.sample([1], step='best').shape == (1, 32, 32, 3)
+
+
+@pytest.mark.parametrize('names', [['a'], [*'abcdefghi', 3]])
+def test_damaged_names_of_classes_are_refused(trained, tmp_path, names):
+  workdir = shutil.copytree(trained, tmp_path / 'run')
+  facts = json.loads((workdir / 'data.json').read_text())
+  facts['class_names'] = names
+  (workdir / 'data.json').write_text(json.dumps(facts))
+  match = "data.json is damaged: 'class_names' must be 10 names"
+  with pytest.raises(errors.UserError, match=match):
+    Run.open(workdir).sample([1])
+
+
+def test_a_generator_that_has_diverged_is_refused(trained):
+  run = Run.open(trained)
+  made = run.generator()
+  broken = jax.tree.map(lambda x: x * np.nan, made.variables)
+  made = dataclasses.replace(made, variables=broken)
+  z = made.latents([0])
+  with pytest.raises(errors.UserError, match='step 4 makes NaN or infinite im'):
+    list(made.images(z, np.int32([1])))
 
 
 def test_networks_that_cannot_be_are_refused(trained):
