@@ -14,6 +14,20 @@ _NAMES = 'rows'  # The PNG text that holds the names of the rows, as JSON.
 _MAX_LETTERS = 12  # Of average width, that a margin has room for.
 
 
+def shown_classes(num_classes, most):
+  """The classes that a grid shows, where it has no room for all of them.
+
+  Args:
+    num_classes: how many there are.
+    most: how many rows the grid may have.
+
+  Returns:
+    int64 [min(num_classes, most)], evenly spaced, with the first and the last.
+  """
+  shown = np.linspace(0, num_classes - 1, min(num_classes, most))
+  return shown.round().astype(np.int64)
+
+
 def labelled(images, columns, row_names):
   """Tiles uint8 [n, H, W, 3] as `grids.grid`, with names at the left.
 

@@ -13,7 +13,7 @@ import numpy as np
 from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.gan import state as state_lib
-from sagan_jax.pictures import grids
+from sagan_jax.pictures import labelled_grid
 
 
 class Event(Protocol):
@@ -85,8 +85,7 @@ class Grids:
     run, c = self._run, self._run.config
     mesh = sharding.local_mesh(run.mesh)
     key = jax.random.key(c.seed)
-    shown = min(c.num_classes, c.sample.max_classes)
-    classes = np.linspace(0, c.num_classes - 1, shown).round()
+    classes = labelled_grid.shown_classes(c.num_classes, c.sample.max_classes)
     labels = np.repeat(classes, c.sample.images_per_class)
     for name in 'raw', 'ema':
       params, stats = state.generator_variables(name)
@@ -96,8 +95,9 @@ class Grids:
       params, stats = sharding.localize((params, stats), mesh)
       images = run.sampler.generate(params, stats, key, labels)
       if self._writer:
-        sheet = grids.grid(images, c.sample.images_per_class)
-        grids.save_png(self._path(int(state.step), name), sheet)
+        names = [run.class_names[i] for i in classes]
+        sheet = labelled_grid.labelled(images, c.sample.images_per_class, names)
+        labelled_grid.save(self._path(int(state.step), name), sheet, names)
         self._writer.write_image(int(state.step), f'samples/{name}', sheet)
 
   def _path(self, step, name):

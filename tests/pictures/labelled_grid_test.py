@@ -21,6 +21,19 @@ def margin(*names):
   return sheet[:, :width]
 
 
+@pytest.mark.parametrize(
+  'num_classes, most, shown',
+  [
+    (1, 16, [0]),
+    (3, 16, [0, 1, 2]),
+    (10, 3, [0, 4, 9]),
+    (1000, 4, [0, 333, 666, 999]),
+  ],
+)
+def test_the_classes_shown_are_evenly_spaced(num_classes, most, shown):
+  assert labelled_grid.shown_classes(num_classes, most).tolist() == shown
+
+
 def test_each_name_stands_beside_its_row():
   found = margin('ring', '', 'ring')
   first, second, third = found[:32], found[33:65], found[66:]
