@@ -6,6 +6,7 @@ metrics.jsonl     a row per log step
 evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
+report.html       a page about all of it, made at the end
 restarts.json     how often it was started and saved no further state
 """
 
@@ -97,7 +98,7 @@ def check_same_data(workdir, source):
   """
   if not (workdir / DATA).exists():  # Of a run from before this was recorded.
     return
-  changed = data.changes(_facts(workdir)['identity'], source.identity)
+  changed = data.changes(facts(workdir)['identity'], source.identity)
   if changed:
     raise errors.UserError(
       f'the data of the run in {workdir} has changed:\n  '
@@ -119,32 +120,42 @@ def record(workdir, config, source):
     UserError: if the directory cannot be written.
   """
   schema.save(config, workdir / CONFIG)
-  facts = {
+  about = {
     'name': source.name,
     'num_examples': source.num_examples,
     'class_names': list(source.class_names),
     'fingerprint': source.fingerprint,
     'identity': source.identity,
   }
-  files.write(workdir / DATA, json.dumps(facts, indent=2) + '\n')
+  files.write(workdir / DATA, json.dumps(about, indent=2) + '\n')
 
 
 def class_names(workdir, num_classes):
   """The names of a run's classes, or their numbers where none are recorded."""
   if (workdir / DATA).exists():
-    return tuple(_facts(workdir)['class_names'])
+    return tuple(facts(workdir)['class_names'])
   return tuple(str(i) for i in range(num_classes))
 
 
-def _facts(workdir):
-  """What `record` wrote about the data."""
+def facts(workdir):
+  """What `record` wrote about the data.
+
+  Args:
+    workdir: of a run that has recorded it.
+
+  Returns:
+    A dict.
+
+  Raises:
+    UserError: if it cannot be read or is damaged.
+  """
   path = workdir / DATA
-  facts = files.read_json(path)
+  found = files.read_json(path)
   kinds = {'identity': dict, 'class_names': list}
   for key, kind in kinds.items():
-    if not isinstance(facts, dict) or not isinstance(facts.get(key), kind):
+    if not isinstance(found, dict) or not isinstance(found.get(key), kind):
       raise errors.UserError(
         f'{path} is damaged: it has no {key!r}; restore it from a copy, or '
         'delete it, if the data of the run is as it was'
       )
-  return facts
+  return found
