@@ -31,6 +31,43 @@ class Made(NamedTuple):
   page: epath.Path
   verdicts: list[verdicts.Verdict]
 
+  def lines(self) -> list[str]:
+    """The verdicts, a line each."""
+    return [
+      f'{each.level}: {each.title}. {each.text} {each.advice}'.rstrip()
+      for each in self.verdicts
+    ]
+
+
+def at_end(run, writer, scoreboard, say: Callable[[str], None]) -> Made | None:
+  """Writes what there is about a run that has ended, which it outlives.
+
+  Args:
+    run: a `run.Run`.
+    writer: the `log.Writer` of this process, None on those that write nothing.
+    scoreboard: of its evaluations, or None.
+    say: told of what is damaged or could not be made.
+
+  Returns:
+    What was made, or None.
+  """
+  if not writer:
+    return None
+  try:
+    writer.flush()
+    made = write(run.workdir, say)
+    texts = {'verdicts': '\n\n'.join(made.lines())}
+    if scoreboard:
+      texts['scores'] = scoreboard.text()
+    writer.write_texts(run.config.num_steps, texts)
+    return made
+  except Exception as e:  # noqa: BLE001 - a page must not end a training.
+    say(
+      f'the page about the run could not be made ({type(e).__name__}: {e}); '
+      f'python -m sagan_jax.report {shlex.quote(str(run.workdir))} tries again'
+    )
+    return None
+
 
 def write(workdir: epath.PathLike, say: Callable[[str], None]) -> Made:
   """Writes the page and the curves of a run into its directory.

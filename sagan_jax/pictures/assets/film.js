@@ -91,11 +91,12 @@ class Film {
       return;
     }
     if (!frame.decoded) {
-      frame.decoded = new Image();
-      frame.decoded.src = frame.image;
+      const image = new Image();
+      image.src = frame.image;
+      await image.decode();
+      frame.decoded = image;
+      if (figure.wanted !== frame) return;  // The slider has moved on.
     }
-    await frame.decoded.decode();
-    if (figure.wanted !== frame) return;  // The slider has moved on.
     figure.canvas.hidden = false;
     this.paint(figure, frame);
   }
