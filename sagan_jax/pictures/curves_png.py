@@ -23,11 +23,14 @@ def draw(steps, drawn):
 
   lines = math.ceil(len(drawn) / _COLUMNS)
   width, height = _PANEL_INCHES
-  figure = Figure(
-    figsize=(width * _COLUMNS, height * lines), layout='constrained'
-  )
+  figure = Figure(figsize=(width * _COLUMNS, height * lines))
   FigureCanvasAgg(figure)
   axes = figure.subplots(lines, _COLUMNS, squeeze=False).flatten()
+  # By hand: to find the best layout takes longer than all the rest.
+  edge = 0.35 / (height * lines)
+  figure.subplots_adjust(
+    left=0.05, right=0.99, bottom=edge, top=1 - edge, hspace=0.3, wspace=0.12
+  )
   _, mean_steps, _ = steps
   for plot, panel in zip(axes, drawn, strict=False):
     for series in panel.series:
@@ -45,8 +48,16 @@ def draw(steps, drawn):
           alpha=0.25,
           linewidth=0,
         )
-    plot.set_title(_plain(panel.title), fontsize='medium')
-    plot.legend(fontsize='x-small')
+    plot.set_title(_plain(panel.title), fontsize='medium', loc='left')
+    plot.legend(
+      fontsize='x-small',
+      loc='lower right',
+      bbox_to_anchor=(1, 1),
+      ncols=4,
+      handlelength=1,
+      columnspacing=1,
+      frameon=False,
+    )
     plot.tick_params(labelsize='small')
   for plot in axes[len(drawn) :]:
     plot.set_axis_off()
