@@ -28,7 +28,7 @@ def judge(rows):
   names = ('train/d_real_accuracy', 'train/d_fake_accuracy')
   if not all(name in rows for name in names):
     return []
-  last = [rows[name][-(-len(rows[name]) * 9 // 10) :] for name in names]
+  last = [rows[name][len(rows[name]) * 9 // 10 :] for name in names]
   worst = min(float(np.nanmean(x)) for x in last)
   step = int(rows['step'][-1])
   if worst > 0.99:
