@@ -90,10 +90,11 @@ def _verdict(verdict):
   # Only these are classes of the style sheet, and safe in an attribute.
   level = verdict.level if verdict.level in ('fine', 'warning') else 'alarm'
   advice = f' {verdict.advice}' if verdict.advice else ''
+  at = '' if verdict.step is None else f'(step {verdict.step:,})'
   return (
     f'<li class="{level}"><b>{level}: {page.escape(verdict.title)}</b>'
-    f'<p>{page.escape(verdict.text + advice)} '
-    f'<span class="faint">(step {verdict.step:,})</span></p></li>'
+    f'<p>{page.escape(verdict.text + advice)} <span class="faint">{at}</span>'
+    '</p></li>'
   )
 
 
@@ -131,13 +132,22 @@ def _scores(parts, groups, labels):
       body.append(f'<p>{page.escape(name + part.about_scores)}</p>')
   for i, group in enumerate(groups):
     if len(groups) > 1:
-      body.append(
-        f'<h3>Protocol {i + 1}</h3><p class="faint">Scores of different '
-        'protocols cannot be compared.</p>'
-      )
+      body.append(f'<h3>Protocol {i + 1}</h3>{_apart(groups, i)}')
     body.append(f'<div class="plots" data-plots="scores{i}"></div>')
     body.append(score_tables.table(group, labels))
   return '\n'.join([*body, '</section>'])
+
+
+def _apart(groups, number):
+  """Says why scores of a protocol are not beside those of the first."""
+  if not number:
+    return ''
+  first, own = groups[0].protocol, groups[number].protocol
+  keys = [k for k in {**first, **own} if first.get(k) != own.get(k)]
+  return (
+    '<p class="faint">Not to be compared with protocol 1: they differ in '
+    f'{page.escape(", ".join(keys))}.</p>'
+  )
 
 
 def _samples(parts):

@@ -88,7 +88,7 @@ class Curves:
     self._num_buckets += whole // self._width
     self._waiting = [rows[whole:]] if whole < len(rows) else []
     self._num_waiting = len(rows) - whole
-    if self._num_buckets > 2 * self._capacity:
+    while self._num_buckets > 2 * self._capacity:
       self._blocks = [_join(self._blocks, len(self._index)).merged(2)]
       self._num_buckets = len(self._blocks[0].low)
       self._width *= 2
