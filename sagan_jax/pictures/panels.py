@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 _DIGITS = 5
+_WHOLE = 2**53  # Up to here a float counts.
 # (title, what it is, the names of its curves)
 _KINDS = (
   (
@@ -158,6 +159,10 @@ def _series_json(series):
 def _short(values):
   """As floats of few digits; steps, which are whole, keep all of theirs."""
   return [
-    int(x) if x == round(x) else float(f'{x:.{_DIGITS}g}') if x == x else None
+    None
+    if x != x
+    else int(x)
+    if x == round(x) and abs(x) < _WHOLE
+    else float(f'{x:.{_DIGITS}g}')
     for x in values.tolist()
   ]

@@ -50,7 +50,10 @@ DAMAGED = {
   'a text': (row(3, train__d_loss='big'), 'it holds what is no number'),
   'a list': (row(3, train__d_loss=[1.0]), 'it holds what is no number'),
   'a huge integer': (row(3, train__d_loss=10**400), 'it holds what is no'),
-  'a step that is none': (b'{"step": null, "x": 1}\n', 'its step nan cannot come here'),
+  'a step that is none': (
+    b'{"step": null, "x": 1}\n',
+    'its step nan cannot come here',
+  ),
   'a negative step': (row(-3), 'its step -3 cannot come here'),
   'a step too late': (row(10**9), 'its step 1000000000 cannot come here'),
   'a step too early': (row(1), 'its step 1 cannot come here'),
