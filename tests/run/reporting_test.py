@@ -9,7 +9,7 @@ from PIL import Image
 from sagan_jax import errors, files
 from sagan_jax.run import reporting, verdicts
 from tests.pictures.page_test import Elements
-from tests.support import damage, gcs, histories
+from tests.support import damage, gcs, histories, tiny
 
 JUDGED = [
   verdicts.Verdict('warning', 'A gate is shut', 'It is 0.', 'Wait.', 5),
@@ -55,6 +55,73 @@ def test_a_page_and_curves_are_written_into_the_run(tmp_path):
   assert 'warning: A gate is shut' in text
   with Image.open(workdir / 'scores' / 'curves.png') as image:
     assert image.size == (1200, 900)  # Five kinds of curves, two a line.
+
+
+class Ended:
+  """A run that has ended, and the log of what it has written."""
+
+  def __init__(self, workdir):
+    self.workdir = files.as_path(workdir)
+    self.config = tiny.config(num_steps=6)
+    self.written = []
+
+  def flush(self):
+    self.written.append('flush')
+
+  def write_texts(self, step, texts):
+    self.written.append((step, texts))
+
+  def text(self):  # As a scoreboard.
+    return '| scores |'
+
+
+def test_a_run_that_ends_gets_its_page(tmp_path):
+  run, said = Ended(histories.write(tmp_path / 'a')), []
+  made = reporting.at_end(run, run, run, said.append)
+  assert made.page.exists() and said == []
+  verdict_text = (
+    'warning: A gate is shut. It is 0. Wait.\n\nfine: Losses. They are level.'
+  )
+  texts = {'verdicts': verdict_text, 'scores': '| scores |'}
+  assert run.written == ['flush', (6, texts)]
+
+
+@pytest.mark.parametrize('name', ['data.json', 'config.json'])
+def test_a_damaged_run_gets_its_page_all_the_same(tmp_path, name):
+  run, said = Ended(histories.write(tmp_path / 'a')), []
+  damage.folder(name)(run.workdir)
+  made = reporting.at_end(run, run, None, said.append)
+  assert made.page.exists()
+  assert said == [
+    f'cannot read {run.workdir}/{name}: Is a directory; mend its permissions, '
+    'or restore it from a copy'
+  ]
+
+
+def test_a_run_outlives_its_page(tmp_path):
+  run, said = Ended(histories.write(tmp_path / 'a')), []
+  (run.workdir / 'report.html').mkdir()
+  assert reporting.at_end(run, run, None, said.append) is None
+  (text,) = said
+  assert text.startswith(
+    'the page about the run could not be made (UserError: cannot write '
+  )
+  assert text.endswith(
+    f'; python -m sagan_jax.report {run.workdir} tries again'
+  )
+
+
+def test_a_fault_of_the_page_ends_no_run(tmp_path, monkeypatch):
+  run, said = Ended(histories.write(tmp_path / 'a')), []
+  monkeypatch.setattr(verdicts, 'judge', lambda _: 1 // 0)
+  assert reporting.at_end(run, run, None, said.append) is None
+  assert '(ZeroDivisionError: integer division' in said[0]
+
+
+def test_other_processes_write_no_page(tmp_path):
+  run = Ended(histories.write(tmp_path / 'a'))
+  assert reporting.at_end(run, None, None, print) is None
+  assert not (run.workdir / 'report.html').exists()
 
 
 def test_a_page_holds_its_grids_and_curves(tmp_path):
