@@ -39,6 +39,8 @@ class Curves:
     Raises:
       ValueError: if there are more than `MAX_COLUMNS` names in all.
     """
+    if not len(values):
+      return
     fresh = [name for name in names if name not in self._index]
     if len(self._index) + len(fresh) > MAX_COLUMNS:
       raise ValueError(f'there are more than {MAX_COLUMNS} names')

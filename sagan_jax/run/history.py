@@ -63,8 +63,8 @@ class History:
 
   def state(self) -> str:
     """How far it has come, in words."""
-    steps = self.rows().get('step', ())
-    step = max(self.saved_step, int(steps[-1]) if len(steps) else 0)
+    steps = self.rows().get('step', np.zeros(1))
+    step = max(self.saved_step, int(steps[-1]))
     if self.config is None:
       return f'step {step:,} of a number that is not known'
     num_steps = self.config.num_steps

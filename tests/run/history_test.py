@@ -76,6 +76,13 @@ def test_the_state_is_told(workdir, arrange, age, state):
   assert history.read(workdir).state() == state
 
 
+def test_a_log_without_any_good_row_is_told(workdir):
+  damage.write('metrics.jsonl', histories.row(10**9))(workdir)
+  found = history.read(workdir)
+  assert len(found.damage) == 1
+  assert (found.rows(), found.state()) == ({}, 'finished: 6 steps')
+
+
 def test_a_run_that_has_not_begun_is_told(workdir):
   for name in ('metrics.jsonl', 'checkpoints', 'samples', 'evaluations.jsonl'):
     damage.remove(name)(workdir)
