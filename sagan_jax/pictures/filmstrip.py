@@ -62,7 +62,7 @@ def frames(
       try:
         rows, content = _encode(grid.path, tile, names)
       except _DAMAGES as e:
-        complain(f'{grid.path.name} is damaged ({e}); it is left out')
+        complain(f'{grid.path.name} is damaged ({_why(e)}); it is left out')
         continue
       url = page.data_url(content, 'image/jpeg')
       spent += len(url)
@@ -71,6 +71,12 @@ def frames(
       shown = {'step': grid.step, 'weights': grid.weights}
       found.append(shown | {'rows': rows, 'image': url})
   return sorted(found, key=_order)
+
+
+def _why(error):
+  if isinstance(error, Image.UnidentifiedImageError):
+    return 'it is no PNG image'
+  return getattr(error, 'strerror', None) or error
 
 
 def _order(frame):

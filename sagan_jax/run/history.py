@@ -103,7 +103,11 @@ def read(workdir: epath.PathLike) -> History:
       'metrics.jsonl; name the directory of a run'
     )
   damage = []
-  config = _read(damage, lambda: schema.saved(workdir / directory.CONFIG))
+  config = None
+  if (workdir / directory.CONFIG).exists():
+    config = _read(damage, lambda: schema.saved(workdir / directory.CONFIG))
+  else:
+    damage.append(f'{directory.CONFIG} is missing: what was trained is unknown')
   facts = {}
   if (workdir / directory.DATA).exists():
     facts = _read(damage, lambda: directory.facts(workdir)) or {}

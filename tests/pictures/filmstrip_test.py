@@ -86,9 +86,15 @@ def test_so_many_steps_are_enough(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  'content', [b'', b'\x89PNG\r\n\x1a\n', b'no picture', None]
+  'content, why',
+  [
+    (b'', 'it is no PNG image'),
+    (b'no picture', 'it is no PNG image'),
+    (b'\x89PNG\r\n\x1a\n', ''),
+    (None, 'image file is truncated'),
+  ],
 )
-def test_a_damaged_grid_is_named_and_left_out(folder, content):
+def test_a_damaged_grid_is_named_and_left_out(folder, content, why):
   found = folder(3, weights=('ema',))
   whole = found[1].path.read_bytes()
   found[1].path.write_bytes(
@@ -96,7 +102,7 @@ def test_a_damaged_grid_is_named_and_left_out(folder, content):
   )
   made, (said,) = frames(found)
   assert [f['step'] for f in made] == [10, 30]
-  assert said.startswith('00000020_ema.png is damaged (')
+  assert said.startswith(f'00000020_ema.png is damaged ({why}')
   assert said.endswith('); it is left out')
 
 
@@ -104,7 +110,9 @@ def test_a_grid_that_has_gone_is_named(folder):
   found = folder(1)
   found[0].path.unlink()
   made, (said,) = frames(found)
-  assert len(made) == 1 and 'No such file' in said
+  assert len(made) == 1 and said.endswith(
+    '(No such file or directory); it is left out'
+  )
 
 
 def test_a_grid_too_large_to_open_is_left_out(folder, monkeypatch):

@@ -95,6 +95,7 @@ def test_a_run_that_has_not_begun_is_told(workdir):
 @pytest.mark.parametrize(
   'arrange, told',
   [
+    (damage.remove('config.json'), 'config.json is missing: what was trained'),
     (damage.write('config.json', b'{'), 'config.json is damaged'),
     (damage.edit('config.json', lambda t: t.update(x=1)), 'unknown config key'),
     (damage.write('data.json', b'[]'), 'data.json is damaged'),
