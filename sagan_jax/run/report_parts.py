@@ -123,7 +123,7 @@ def _about_scores(found):
   """Failures of evaluations, or how to make some."""
   if not found.records:
     return (
-      'none yet; python -m sagan_jax.evaluate '
+      'No scores yet; python -m sagan_jax.evaluate '
       f'--workdir={shlex.quote(str(found.workdir))} makes some.'
     )
   failed = [r for r in found.records if 'error' in r]
