@@ -53,8 +53,14 @@ class History:
   damage: list[str]
 
   def rows(self) -> dict[str, np.ndarray]:
-    """The rows as {name: float64 array}; of a long run means over some rows."""
-    return {name: mean for name, (_, mean, _) in self.curves.buckets().items()}
+    """The rows as {name: float64 array}.
+
+    Of a long run they are means over some rows, with the step of the last.
+    """
+    return {
+      name: high if name == 'step' else mean
+      for name, (_, mean, high) in self.curves.buckets().items()
+    }
 
   def verdicts(self) -> list[verdicts.Verdict]:
     """What the rows say about the health of the run."""

@@ -43,6 +43,18 @@ def test_the_rows_are_judged(workdir, monkeypatch):
   np.testing.assert_array_equal(seen, [-1.0] * 6)
 
 
+def test_a_long_run_is_judged_by_means_over_rows(tmp_path):
+  workdir = histories.write(tmp_path / 'long')
+  lines = [histories.row(s, x=s % 2) for s in range(1, 2**15 + 4096 + 1)]
+  (workdir / 'metrics.jsonl').write_bytes(b''.join(lines))
+  damage.remove('config.json')(workdir)  # It tells of six steps.
+  found = history.read(workdir)
+  rows = found.rows()
+  assert rows['step'][:2].tolist() == [2, 4] and rows['step'][-1] == len(lines)
+  assert len(rows['x']) < len(lines) * 0.6 and np.median(rows['x']) == 0.5
+  assert found.state() == f'step {len(lines):,} of a number that is not known'
+
+
 def test_rows_of_another_age_are_no_part(workdir):
   """Of a config that ends earlier only what was saved counts."""
   damage.append('metrics.jsonl', histories.row(7).strip())(workdir)

@@ -172,6 +172,11 @@ class Plot {
       context.fillRect(
         xs[i], top, Math.max(1, next - xs[i]), Math.max(1, bottom - top));
     }
+    // A spike is one pixel wide: an edge makes it seen.
+    context.globalAlpha = .5;
+    for (const edge of [curve.low, curve.high]) {
+      this.stroke(context, xs, edge, color, 1, []);
+    }
     context.globalAlpha = 1;
   }
 
