@@ -39,6 +39,12 @@ _KINDS = (
     'Of the weights before they are divided by them, the largest layer.',
     'train/[dg]_sigma_max',
   ),
+  (
+    'Diversity',
+    'The difference of two images of one class in sample grids, in grey '
+    'levels. Near zero the generator ignores its latents.',
+    'sample/diversity/.*',
+  ),
   ('Speed', 'Images of the batch per second.', 'perf/images_per_sec'),
   (
     'Shares of the time',
@@ -134,7 +140,7 @@ def _series(names, buckets, curves):
         continue
       low, mean, high = of_run[name]
       single = np.array_equal(low, high, equal_nan=True)
-      label = name.removeprefix('train/').removeprefix('perf/')
+      label = re.sub('^(train/|perf/|sample/diversity/)', '', name)
       found.append(
         Series(
           run,

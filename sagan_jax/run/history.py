@@ -33,7 +33,8 @@ class History:
     config: None if that is missing or damaged.
     num_examples: of its data; None if that is not recorded.
     class_names: None if they are not recorded.
-    curves: its rows.
+    curves: its rows of training.
+    evaluations: its rows of evaluations, in no order.
     records: of its evaluations, also of those that failed.
     grids: by step.
     saved_step: of its last checkpoint, or 0.
@@ -46,6 +47,7 @@ class History:
   num_examples: int | None
   class_names: tuple[str, ...] | None
   curves: thinning.Curves
+  evaluations: thinning.Curves
   records: list[dict[str, Any]]
   grids: list[filmstrip.Grid]
   saved_step: int
@@ -53,13 +55,21 @@ class History:
   damage: list[str]
 
   def rows(self) -> dict[str, np.ndarray]:
-    """The rows as {name: float64 array}.
+    """All rows as {name: float64 array}, NaN where a row has no such number.
 
-    Of a long run they are means over some rows, with the step of the last.
+    Those of training come first, by step, then those of evaluations. Of a long
+    run they are means over some rows, with the step of the last.
     """
+    parts = [_rows(self.curves), _rows(self.evaluations)]
+    sizes = [len(part.get('step', ())) for part in parts]
     return {
-      name: high if name == 'step' else mean
-      for name, (_, mean, high) in self.curves.buckets().items()
+      name: np.concatenate(
+        [
+          part.get(name, np.full(size, np.nan))
+          for part, size in zip(parts, sizes, strict=True)
+        ]
+      )
+      for name in {**parts[0], **parts[1]}
     }
 
   def verdicts(self) -> list[verdicts.Verdict]:
@@ -69,7 +79,7 @@ class History:
 
   def state(self) -> str:
     """How far it has come, in words."""
-    steps = self.rows().get('step', np.zeros(1))
+    steps = _rows(self.curves).get('step', np.zeros(1))
     step = max(self.saved_step, int(steps[-1]))
     if self.config is None:
       return f'step {step:,} of a number that is not known'
@@ -84,7 +94,7 @@ class History:
 
   def speed(self) -> float | None:
     """The median of the images per second."""
-    speeds = self.rows().get(_SPEED, np.empty(0))
+    speeds = _rows(self.curves).get(_SPEED, np.empty(0))
     speeds = speeds[~np.isnan(speeds)]
     return float(np.median(speeds)) if len(speeds) else None
 
@@ -121,9 +131,10 @@ def read(workdir: epath.PathLike) -> History:
   try:
     saved_step = _saved_step(workdir / directory.CHECKPOINTS)
     last_step = max(config.num_steps, saved_step) if config else None
-    curves, is_fresh = thinning.Curves(), False
+    curves, evaluations = thinning.Curves(), thinning.Curves()
+    is_fresh = False
     if log.exists():
-      row_reader.read(log, curves, last_step, damage.append)
+      row_reader.read(log, curves, evaluations, last_step, damage.append)
       is_fresh = time.time() - log.stat().mtime < _FRESH_SECS
     grids = _grids(workdir / 'samples')
   except OSError as e:
@@ -138,12 +149,20 @@ def read(workdir: epath.PathLike) -> History:
     num_examples=count if isinstance(count, int) else None,
     class_names=tuple(map(str, names)) if names else None,
     curves=curves,
+    evaluations=evaluations,
     records=protocol.read_whole_ones(path, damage.append),
     grids=grids,
     saved_step=saved_step,
     is_fresh=is_fresh,
     damage=damage,
   )
+
+
+def _rows(curves):
+  return {
+    name: high if name == 'step' else mean
+    for name, (_, mean, high) in curves.buckets().items()
+  }
 
 
 def _read(damage: list[str], function: Callable[[], Any]) -> Any:

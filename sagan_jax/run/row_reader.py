@@ -13,6 +13,7 @@ from sagan_jax.pictures import thinning
 
 GAP = 'train/logit_gap'  # Of the logits of real images and of fakes.
 _REAL, _FAKE = 'train/d_real_logit', 'train/d_fake_logit'
+_OF_EVALUATIONS = ('step', 'perf/eval_secs')
 _BLOCK_BYTES = 2**20
 _MAX_LETTERS = 100  # Of the name of a number.
 _NAMED = 5  # Damaged lines that are named one by one.
@@ -21,23 +22,25 @@ _NAMED = 5  # Damaged lines that are named one by one.
 def read(
   path: epath.Path,
   curves: thinning.Curves,
+  evaluations: thinning.Curves,
   last_step: int | None,
   complain: Callable[[str], None],
 ) -> None:
-  """Adds the rows of training to curves; those of evaluations alone are no part.
-
-  The curves have the difference of the logits too, by the name of `GAP`.
+  """Adds the rows of a log to curves, of which 'step' is one.
 
   Args:
     path: of metrics.jsonl.
-    curves: to add to; 'step' is a column.
+    curves: get the rows of training, by step, and the difference of the logits
+      by the name of `GAP`.
+    evaluations: get the rows of evaluations, which may be made later; in the
+      order of the file.
     last_step: that a row can have; None if that is not known.
     complain: told of lines that are left out, and why.
 
   Raises:
     OSError: if the file cannot be read.
   """
-  reader = _Reader(path.name, curves, last_step, complain)
+  reader = _Reader(path.name, curves, evaluations, last_step, complain)
   with path.open('rb') as file:
     for first, lines in _blocks(file):
       reader.add(first, lines)
@@ -45,9 +48,10 @@ def read(
 
 
 class _Reader:
-  def __init__(self, name, curves, last_step, complain):
+  def __init__(self, name, curves, evaluations, last_step, complain):
     self._name = name
     self._curves = curves
+    self._evaluations = evaluations
     self._last_step = math.inf if last_step is None else last_step
     self._complain = complain
     self._step = -1
@@ -85,8 +89,6 @@ class _Reader:
       for number, _ in rows:
         self._refuse(number, 'it is no row of a log')
       return
-    if all(x in ('step', 'perf/eval_secs') or x[:5] == 'eval/' for x in names):
-      return
     values = [list(row.values()) for _, row in rows]
     try:
       table = np.array(values, np.float64)
@@ -100,24 +102,27 @@ class _Reader:
       if rows:
         self._add_alike(names, rows)
       return
-    self._add_in_order(names, table, [number for number, _ in rows])
+    self._add_known(names, table, [number for number, _ in rows])
 
-  def _add_in_order(self, names, table, numbers):
-    """Adds those whose step is at least that of the ones before."""
-    steps = table[:, names.index('step')]
-    known = (steps >= 0) & (steps <= self._last_step)
-    before = np.maximum.accumulate(
-      np.concatenate([[self._step], np.where(known, steps, -1)])
-    )
-    keep = known & (steps >= before[:-1])
+  def _add_known(self, names, table, numbers):
+    """Adds those whose step can be."""
+    curves, steps = self._curves, table[:, names.index('step')]
+    keep = (steps >= 0) & (steps <= self._last_step)
+    if all(x in _OF_EVALUATIONS or x.startswith('eval/') for x in names):
+      curves = self._evaluations
+    else:  # It must not be less than those before.
+      before = np.maximum.accumulate(
+        np.concatenate([[self._step], np.where(keep, steps, -1)])
+      )
+      keep &= steps >= before[:-1]
+      self._step = before[-1]
     for i in np.flatnonzero(~keep):
       self._refuse(numbers[i], f'its step {steps[i]:.0f} cannot come here')
-    self._step = before[-1]
     if _REAL in names and _FAKE in names:
       gap = table[:, names.index(_REAL)] - table[:, names.index(_FAKE)]
       names, table = (*names, GAP), np.column_stack([table, gap])
     try:
-      self._curves.add(names, table[keep])
+      curves.add(names, table[keep])
     except ValueError as e:
       for number in np.array(numbers)[keep]:
         self._refuse(number, e)

@@ -37,10 +37,13 @@ def test_a_run_is_read(workdir):
   assert found.speed() == 103.5
 
 
-def test_the_rows_are_judged(workdir, monkeypatch):
-  monkeypatch.setattr(verdicts, 'judge', lambda rows: [rows['train/g_loss']])
-  (seen,) = history.read(workdir).verdicts()
-  np.testing.assert_array_equal(seen, [-1.0] * 6)
+def test_the_rows_are_judged_with_those_of_evaluations(workdir, monkeypatch):
+  damage.append('metrics.jsonl', b'{"step": 3, "eval/fid/ema": 7.5}')(workdir)
+  monkeypatch.setattr(verdicts, 'judge', lambda rows: [rows])
+  (rows,) = history.read(workdir).verdicts()
+  np.testing.assert_array_equal(rows['step'], [1, 2, 3, 4, 5, 6, 3])
+  np.testing.assert_array_equal(rows['eval/fid/ema'], [np.nan] * 6 + [7.5])
+  np.testing.assert_array_equal(rows['train/g_loss'], [-1.0] * 6 + [np.nan])
 
 
 def test_a_long_run_is_judged_by_means_over_rows(tmp_path):

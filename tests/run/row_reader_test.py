@@ -13,8 +13,14 @@ from tests.support.histories import row
 def read(path, last_step=None):
   """Returns ({name: values}, what was complained of)."""
   curves, said = thinning.Curves(), []
-  row_reader.read(files.as_path(path), curves, last_step, said.append)
-  return {k: v[1].tolist() for k, v in curves.buckets().items()}, said
+  row_reader.read(
+    files.as_path(path), curves, thinning.Curves(), last_step, said.append
+  )
+  return columns(curves), said
+
+
+def columns(curves):
+  return {k: v[1].tolist() for k, v in curves.buckets().items()}
 
 
 @pytest.fixture
@@ -83,12 +89,28 @@ def test_a_row_that_is_being_written_is_left_out(log):
   assert said == ['metrics.jsonl: the last row is cut short, and left out']
 
 
-def test_rows_of_evaluations_alone_are_no_part(log):
-  """They may come late, and scores are shown with their protocols."""
+def test_rows_of_evaluations_are_kept_apart(log):
+  """They may come late: checkpoints can be scored at any time."""
   late = b'{"step": 1, "eval/fid/ema_standing": 3.5, "perf/eval_secs": 2.0}\n'
-  found, said = read(log(row(1), row(2), late, row(3)))
-  assert (found['step'], said) == ([1, 2, 3], [])
-  assert not any(name.startswith('eval/') for name in found)
+  path, said = log(row(1), row(2), late, row(3)), []
+  curves, evaluations = thinning.Curves(), thinning.Curves()
+  row_reader.read(files.as_path(path), curves, evaluations, 100, said.append)
+  assert said == []
+  assert columns(curves)['step'] == [1, 2, 3]
+  assert columns(evaluations) == {
+    'step': [1],
+    'eval/fid/ema_standing': [3.5],
+    'perf/eval_secs': [2.0],
+  }
+
+
+def test_rows_of_grids_come_between(log):
+  grid = b'{"step": 2, "sample/diversity/ema": 3.5}\n'
+  found, said = read(log(row(1), row(2), grid, row(3)))
+  assert (found['step'], said) == ([1, 2, 2, 3], [])
+  np.testing.assert_array_equal(
+    found['sample/diversity/ema'], [np.nan, np.nan, 3.5, np.nan]
+  )
 
 
 def test_much_damage_is_not_listed_line_by_line(log):
