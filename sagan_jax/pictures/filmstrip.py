@@ -69,8 +69,18 @@ def frames(
       if found and spent > budget:
         return sorted(found, key=_order)
       shown = {'step': grid.step, 'weights': grid.weights}
-      found.append(shown | {'rows': rows, 'image': url})
+      found.append(shown | {'rows': _told_apart(rows), 'image': url})
   return sorted(found, key=_order)
+
+
+def _told_apart(names):
+  """Names as they are, with a number where one comes again."""
+  seen = collections.Counter()
+  found = []
+  for name in names:
+    seen[name] += 1
+    found.append(name if seen[name] == 1 else f'{name} ({seen[name]})')
+  return found
 
 
 def _why(error):

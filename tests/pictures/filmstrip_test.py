@@ -63,6 +63,14 @@ def test_all_grids_that_fit_are_there(folder):
   assert np.abs(pixels(made[0]) - sheet).mean() < 10  # Noise, as JPEG.
 
 
+def test_classes_of_one_name_can_be_told_apart(tmp_path):
+  path, names = tmp_path / 'a.png', ['crane', 'ring', 'crane']
+  sheet = labelled_grid.labelled(histories.images(0), 2, names)
+  labelled_grid.save(path, sheet, names)
+  ((made,), _) = frames([filmstrip.Grid(1, 'ema', path)])
+  assert made['rows'] == ['crane', 'ring', 'crane (2)']
+
+
 def test_the_budget_thins_evenly_and_keeps_the_ends(folder):
   found = folder(33, weights=('ema',))
   one = len(frames(found[:1])[0][0]['image'])

@@ -52,6 +52,7 @@ class Film {
   buildClasses(controls) {
     const names = new Set(
       this.figures.flatMap(figure => figure.of.flatMap(f => f.rows)));
+    if (!names.size) return;  // Of an older version, whose config is lost.
     const rows = ['', ...names];
     const label = element('label', {}, controls, 'class ');
     const select = element('select', {}, label);
