@@ -150,12 +150,15 @@ class Plot {
     const color = css(curve.color);
     const xs = curve.steps.mean.map(x => this.x.place(x));
     if (curve.low) this.drawBand(context, xs, curve, color);
-    if (this.page.smooth) {
+    // Scores are few, and each stands for itself.
+    const smooth = curve.steps === this.page.steps[curve.run]
+      ? this.page.smooth : 0;
+    if (smooth) {
       context.globalAlpha = .3;
       this.stroke(context, xs, curve.mean, color, 1, curve.dash);
       context.globalAlpha = 1;
     }
-    const values = smoothed(curve.mean, this.page.smooth);
+    const values = smoothed(curve.mean, smooth);
     this.stroke(context, xs, values, color, 1.7, curve.dash);
   }
 
