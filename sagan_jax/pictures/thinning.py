@@ -4,6 +4,7 @@ import numpy as np
 
 _MAX = float(np.finfo(np.float32).max)
 _CHUNK = 4096  # Rows that are looked at together.
+_COLUMNS = 64  # That there may be without fewer buckets.
 MAX_COLUMNS = 512  # More are no curves that anyone could look at.
 
 
@@ -11,7 +12,8 @@ class Curves:
   """Rows of numbers, kept as minimum, mean and maximum of runs of rows.
 
   Memory does not grow with the rows: when there are too many buckets, two
-  neighbours become one. Up to 2 * `capacity` rows are kept as they are.
+  neighbours become one. Up to 2 * `capacity` rows are kept as they are, and
+  fewer where they have more than 64 columns.
 
   Args:
     capacity: how many buckets are kept at least, once there were as many rows.
@@ -90,7 +92,8 @@ class Curves:
     self._num_buckets += whole // self._width
     self._waiting = [rows[whole:]] if whole < len(rows) else []
     self._num_waiting = len(rows) - whole
-    while self._num_buckets > 2 * self._capacity:
+    columns = max(_COLUMNS, len(self._index))
+    while self._num_buckets * columns > 2 * self._capacity * _COLUMNS:
       self._blocks = [_join(self._blocks, len(self._index)).merged(2)]
       self._num_buckets = len(self._blocks[0].low)
       self._width *= 2

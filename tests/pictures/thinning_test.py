@@ -61,6 +61,14 @@ def test_memory_does_not_grow_with_the_rows():
   assert (low[0], high[-1]) == (0, 2**18 - 1)
 
 
+def test_many_columns_have_fewer_buckets():
+  names = [f'n{i}' for i in range(256)]
+  curves = thinning.Curves(2000)
+  for _ in range(3):
+    curves.add(names, np.zeros((4096, 256)))
+  assert len(curves.buckets()['n0'][0]) <= 2 * 2000 * 64 // 256
+
+
 def test_rows_may_have_other_names():
   curves = thinning.Curves(1)
   for start in range(0, 20_000, 5000):
