@@ -28,9 +28,11 @@ def judge(rows):
   names = ('train/d_real_accuracy', 'train/d_fake_accuracy')
   if not all(name in rows for name in names):
     return []
-  last = [rows[name][len(rows[name]) * 9 // 10 :] for name in names]
-  worst = min(float(np.nanmean(x)) for x in last)
-  step = int(rows['step'][-1])
+  known = [rows[name][~np.isnan(rows[name])] for name in names]
+  if not all(map(len, known)):
+    return []
+  worst = min(float(x[len(x) * 9 // 10 :].mean()) for x in known)
+  step = int(rows['step'].max())
   if worst > 0.99:
     return [
       Verdict(
