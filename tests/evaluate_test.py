@@ -7,7 +7,7 @@ import pytest
 from sagan_jax import errors, evaluate
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import command, loop, scoreboard, scoring
+from sagan_jax.run import command, log, loop, scoreboard, scoring
 from tests.support import commands, compilation, tiny
 
 
@@ -36,8 +36,11 @@ def workdir(trained, tmp_path):
   return shutil.copytree(trained, tmp_path / 'run')
 
 
-def test_one_checkpoint_or_all_are_scored(workdir):
-  said = []
+def test_one_checkpoint_or_all_are_scored(workdir, monkeypatch):
+  said, texts = [], []
+  monkeypatch.setattr(
+    log.Writer, 'write_texts', lambda _, *shown: texts.append(shown)
+  )
   run = tiny.opened(workdir)
   scoring.evaluate_checkpoints(run, 4, said.append)
   (record,) = _records(workdir)
@@ -51,6 +54,8 @@ def test_one_checkpoint_or_all_are_scored(workdir):
   assert said[-1] == (workdir / 'scores' / 'scores.md').read_text()
   rows = [row for row in commands.rows(workdir) if 'perf/eval_secs' in row]
   assert [row['step'] for row in rows] == [4, 2, 4, 6]
+  assert [step for step, _ in texts] == [4, 2, 4, 6]
+  assert texts[-1] == (6, {'scores': said[-1]})
   assert (workdir / 'scores' / 'fid_random.png').exists()
   assert not (workdir / 'best').exists()
 

@@ -28,12 +28,13 @@ COMMANDS = (
   '__main__',
   'main',
   'evaluate',
+  'sample',
+  'report',
   'export',
   'sweep',
   'launch',
   'benchmark',
   'prepare',
-  'sample',
 )
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')
 # The files that may need one at import; others do so inside functions.

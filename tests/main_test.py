@@ -30,7 +30,9 @@ def test_a_run_ends_with_code_zero_and_all_files():
   ]
   for path in (workdir / 'samples').iterdir():
     with Image.open(path) as image:
-      assert image.size == (2 * 33 - 1, 3 * 33 - 1)
+      assert image.height == 3 * 33 - 1  # Three classes.
+  assert f'\n  report: {workdir}/report.html\n' in output
+  assert 'finished: 40 steps' in (workdir / 'report.html').read_text()
   config = json.loads((workdir / 'config.json').read_text())
   assert config['generator.ch'] == 4
 

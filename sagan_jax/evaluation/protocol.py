@@ -69,14 +69,7 @@ def read(
   Raises:
     UserError: if the file cannot be read, or naming the line that is damaged.
   """
-  path = epath.Path(path)
-  if not path.exists():
-    return []
-  try:
-    lines = path.read_bytes().split(b'\n')
-  except OSError as e:
-    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
-  last = lines.pop()  # Nothing, where the last line is whole.
+  lines, last = _lines(epath.Path(path))
   records = [
     _record(line, f'{path}:{number}') for number, line in enumerate(lines, 1)
   ]
@@ -86,6 +79,42 @@ def read(
     except errors.UserError:
       say(f'{path}: the last line was cut short and is dropped')
   return records
+
+
+def read_whole_ones(
+  path: epath.PathLike, complain: Callable[[str], None]
+) -> list[dict[str, Any]]:
+  """Reads the records that are not damaged, to look at them.
+
+  Args:
+    path: of JSON lines.
+    complain: told of each line that is left out, and why.
+
+  Returns:
+    As `read`.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  path, records = epath.Path(path), []
+  lines, last = _lines(path)
+  for number, line in enumerate([*lines, last] if last else lines, 1):
+    try:
+      records.append(_record(line, f'{path.name}, line {number}'))
+    except errors.UserError as e:
+      complain(str(e))
+  return records
+
+
+def _lines(path):
+  """Returns (the lines of a file, what follows the last end of a line)."""
+  if not path.exists():
+    return [], b''
+  try:
+    *lines, last = path.read_bytes().split(b'\n')
+  except OSError as e:
+    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
+  return lines, last
 
 
 def write(path: epath.PathLike, records: list[dict[str, Any]]) -> None:

@@ -73,6 +73,10 @@ class Board:
     """Writes uint8 [H, W, 3]; raises UserError if it cannot be written."""
     self._do('write_images', step, {name: image[None]})
 
+  def write_texts(self, step: int, texts: dict[str, str]) -> None:
+    """Writes Markdown by name; raises UserError if it cannot be written."""
+    self._do('write_texts', step, texts)
+
   def flush(self) -> None:
     """Returns when all is written; raises UserError if it cannot be."""
     self._do('flush')

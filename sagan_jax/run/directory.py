@@ -7,6 +7,7 @@ metrics.jsonl     a row per log step, sample grid and evaluation
 evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
+report.html       a page about all of it, made at the end
 restarts.json     how often it was started and saved no further state
 """
 

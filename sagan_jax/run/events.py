@@ -14,7 +14,7 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.gan import state as state_lib
 from sagan_jax.metrics import diversity
-from sagan_jax.pictures import grids
+from sagan_jax.pictures import labelled_grid
 
 
 class Event(Protocol):
@@ -89,8 +89,7 @@ class Grids:
     run, c = self._run, self._run.config
     mesh = sharding.local_mesh(run.mesh)
     key = jax.random.key(c.seed)
-    shown = min(c.num_classes, c.sample.max_classes)
-    classes = np.linspace(0, c.num_classes - 1, shown).round()
+    classes = labelled_grid.shown_classes(c.num_classes, c.sample.max_classes)
     labels = np.repeat(classes, c.sample.images_per_class)
     made = {}
     for name in 'raw', 'ema':
@@ -101,9 +100,10 @@ class Grids:
       params, stats = sharding.localize((params, stats), mesh)
       made[name] = run.sampler.generate(params, stats, key, labels)
     if self._writer:
-      self._write(int(state.step), made, c.sample.images_per_class)
+      names = [run.class_names[i] for i in classes]
+      self._write(int(state.step), made, c.sample.images_per_class, names)
 
-  def _write(self, step, made, per_class):
+  def _write(self, step, made, per_class, names):
     if per_class > 1:  # First: with the files the work of the step is done.
       self._writer.write(
         step,
@@ -113,8 +113,8 @@ class Grids:
         },
       )
     for name, images in made.items():
-      sheet = grids.grid(images, per_class)
-      grids.save_png(self._path(step, name), sheet)
+      sheet = labelled_grid.labelled(images, per_class, names)
+      labelled_grid.save(self._path(step, name), sheet, names)
       self._writer.write_image(step, f'samples/{name}', sheet)
 
   def _path(self, step, name):

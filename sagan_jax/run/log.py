@@ -65,6 +65,12 @@ class Writer:
     if self._board:
       self._board.write_image(step, name, image)
 
+  def write_texts(self, step: int, texts: dict[str, str]) -> None:
+    """Shows Markdown in TensorBoard, by name; what is empty is left out."""
+    texts = {name: text for name, text in texts.items() if text.strip()}
+    if self._board and texts:
+      self._board.write_texts(step, texts)
+
   def flush(self) -> None:
     """Returns when everything is on the disk, to be called with a checkpoint.
 

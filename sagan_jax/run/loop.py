@@ -27,6 +27,7 @@ from sagan_jax.run import events as events_lib
 from sagan_jax.run import (
   log,
   pulse,
+  reporting,
   restarts,
   scoreboard,
   step_log,
@@ -100,7 +101,11 @@ class Trainer:
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
-      lines = summary.end(self.run, self._scoreboard)
+      pulse.phase('report')
+      made = reporting.at_end(
+        self.run, self._writer, self._scoreboard, self.progress.say
+      )
+      lines = summary.end(self.run, self._scoreboard, made)
     for line in lines:  # When all is closed: nothing comes after them.
       self.progress.say(line)
     return state

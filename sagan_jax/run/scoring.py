@@ -46,6 +46,7 @@ def evaluate_checkpoints(
       scalars = board.score(state)
       if writer:
         writer.write(int(state.step), scalars)
+        writer.write_texts(int(state.step), {'scores': board.text()})
   if run.is_main:
     say(board.text())
 

@@ -36,12 +36,13 @@ def beginning(run, state):
   return lines
 
 
-def end(run, scoreboard):
+def end(run, scoreboard, made=None):
   """What there is now, and which command comes next.
 
   Args:
     run: a `run.Run` that has reached its last step.
     scoreboard: of its evaluations, or None.
+    made: the `reporting.Made` of its page; None if there is none.
 
   Returns:
     Lines of text.
@@ -51,6 +52,9 @@ def end(run, scoreboard):
     f'finished: {steps:,} steps in {run.workdir}',
     f'  images: {run.workdir / "samples" / f"{steps:08d}_ema.png"}',
   ]
+  if made:
+    lines += [f'  {line}' for line in made.lines()]
+    lines.append(f'  report: {made.page}')
   evaluate = f'python -m sagan_jax.evaluate --workdir={run.workdir}'
   best = scoreboard.best() if scoreboard else None
   if best is None:

@@ -130,3 +130,21 @@ def test_a_damaged_line_is_named(tmp_path, line):
 def test_records_that_cannot_be_read_are_told(tmp_path):
   with pytest.raises(errors.UserError, match='cannot read .*: Is a directory'):
     protocol.read(tmp_path)
+
+
+def test_whole_records_are_read_among_damaged_ones(tmp_path):
+  path, said = tmp_path / 'evaluations.jsonl', []
+  whole = '{"protocol": {"step": %d}, "scores": {"fid": 2.5}}\n'
+  path.write_text(f'{whole % 1}[]\n{whole % 3}{whole % 4}'[:-20])
+  records = protocol.read_whole_ones(path, said.append)
+  assert [r['protocol']['step'] for r in records] == [1, 3]
+  assert [text.split(' is damaged')[0] for text in said] == [
+    'evaluations.jsonl, line 2',
+    'evaluations.jsonl, line 4',
+  ]
+  assert protocol.read_whole_ones(tmp_path / 'none', said.append) == []
+
+
+def test_records_that_cannot_be_read_are_refused(tmp_path):
+  with pytest.raises(errors.UserError, match=f'cannot read {tmp_path}: Is a'):
+    protocol.read_whole_ones(tmp_path, print)

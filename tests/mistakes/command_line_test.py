@@ -102,6 +102,13 @@ FLAGS = {
     ['PLACES/file/new'],
   ),
   'nothing to verify': ('prepare', ['--verify=PLACES/empty'], ['PLACES/empty']),
+  'a report of nothing': ('report', [], ['no run was named']),
+  'a report of no run': (
+    'report',
+    ['PLACES/empty'],
+    ['PLACES/empty', 'config.json'],
+  ),
+  'a report of a file': ('report', ['PLACES/file'], ['PLACES/file']),
   'no command': ('__main__', ['trian'], ["'trian'"]),
 }
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sagan_jax import errors
+from sagan_jax.pictures import labelled_grid
 from sagan_jax.run import events, log, scoreboard
 from tests.support import compilation, tiny
 
@@ -59,10 +60,12 @@ def test_grids_are_done_when_both_are_there(run, tmp_path):
   writer = log.Writer(tmp_path, None, tensorboard=False)
   event = events.Grids(run, writer)
   assert not event.is_done(0)
+  run.record()
   event(run.init())
   assert event.is_done(0) and not event.is_done(1)
   with Image.open(tmp_path / 'samples' / '00000000_raw.png') as image:
-    assert image.size == (2 * 33 - 1, 3 * 33 - 1)
+    assert image.height == 3 * 33 - 1  # Rows of the first, a middle, the last.
+    assert labelled_grid.names_in(image) == ['disc', 'cross', 'arrow']
   (tmp_path / 'samples' / '00000000_ema.png').unlink()
   assert not event.is_done(0)
   writer.close()

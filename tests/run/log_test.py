@@ -260,13 +260,17 @@ def test_tensorboard_files_hold_the_rows_and_images(tmp_path):
   writer = log.Writer(tmp_path, 0, tensorboard=True)
   writer.write(3, {'train/d_loss': 0.5})
   writer.write_image(3, 'samples/ema', np.full((4, 6, 3), 128, np.uint8))
+  writer.write_texts(3, {'verdicts': 'fine: **all**', 'scores': ' '})
   writer.close()
   events = event_accumulator.EventAccumulator(
     str(tmp_path), size_guidance={'tensors': 0, 'images': 0}
   )
   events.Reload()
   tensors = events.Tags()['tensors']
-  assert {'train/d_loss', 'samples/ema'} <= set(tensors)
+  assert {'train/d_loss', 'samples/ema', 'verdicts'} <= set(tensors)
+  assert 'scores' not in tensors  # There were none.
+  (event,) = events.Tensors('verdicts')
+  assert tensor_util.make_ndarray(event.tensor_proto) == b'fine: **all**'
   (event,) = events.Tensors('train/d_loss')
   assert event.step == 3
   assert tensor_util.make_ndarray(event.tensor_proto) == 0.5
@@ -338,6 +342,7 @@ def test_without_tensorboard_clu_is_not_needed(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'clu', None)
   writer = log.Writer(tmp_path, 0, tensorboard=False)
   writer.write_image(1, 'samples/ema', np.zeros((4, 4, 3), np.uint8))
+  writer.write_texts(1, {'verdicts': 'fine'})
   writer.write(1, {})
   writer.close()
   assert [p.name for p in tmp_path.iterdir()] == ['metrics.jsonl']

@@ -11,6 +11,7 @@ from PIL import Image
 from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
+from sagan_jax.pictures import labelled_grid
 from sagan_jax.run import checkpoint
 from tests.support import compilation, tiny
 
@@ -109,8 +110,11 @@ def test_everything_is_written_when_it_is_due(cadences):
     'config.json',
     'data.json',
     'metrics.jsonl',
+    'report.html',
     'samples',
+    'scores',
   ]
+  assert [p.name for p in (workdir / 'scores').iterdir()] == ['curves.png']
 
 
 def test_a_row_tells_everything(cadences):
@@ -159,7 +163,9 @@ def test_the_config_of_the_run_is_kept(cadences):
 def test_grids_show_classes_in_rows(cadences):
   workdir, _, _ = cadences
   for path in (workdir / 'samples').iterdir():
-    image = np.asarray(Image.open(path))
+    with Image.open(path) as opened:
+      assert labelled_grid.names_in(opened) == ['disc', 'cross', 'arrow']
+      image = np.asarray(opened)[:, -(2 * 33 - 1) :]  # Without the names.
     # Three classes of two images, 32 pixels each, with a gap of one.
     assert image.shape == (3 * 33 - 1, 2 * 33 - 1, 3)
     assert (image[32] == 255).all() and (image[:, 32] == 255).all()
@@ -239,6 +245,7 @@ def test_says_what_is_trained(tmp_path, capsys):
   assert str(tmp_path) in out
   assert 'compiled in' in out
   assert 'step 1/1 100.0% ETA 0s' in out
+  assert f'  report: {tmp_path}/report.html\n' in out
 
 
 def test_metrics_are_read_only_when_a_later_step_runs(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagan_jax.run import scoreboard, summary
+from sagan_jax.run import reporting, scoreboard, summary, verdicts
 from tests.support import compilation, tiny
 
 
@@ -37,6 +37,21 @@ def test_the_end_tells_where_the_images_are_and_what_comes_next(run):
     '  next: score it with python -m sagan_jax.evaluate '
     f'--workdir={run.workdir}',
   ]
+
+
+def test_the_end_tells_the_verdicts_and_where_the_page_is(run):
+  found = [
+    verdicts.Verdict('alarm', 'It is ahead', 'Seen: 1.', 'Try less.', 9),
+    verdicts.Verdict('fine', 'Gates', 'They move.', '', 9),
+  ]
+  page = run.workdir / 'report.html'
+  lines = summary.end(run, None, reporting.Made(page, found))
+  assert lines[2:5] == [
+    '  alarm: It is ahead. Seen: 1. Try less.',
+    '  fine: Gates. They move.',
+    f'  report: {page}',
+  ]
+  assert lines[:2] + lines[5:] == summary.end(run, None)
 
 
 def test_the_end_tells_the_scores_and_the_best(run):
