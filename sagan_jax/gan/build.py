@@ -44,6 +44,15 @@ def build_gan(c, mesh):
   )
 
 
+def state_shapes(gan, mesh, image_size):
+  """The `GanState` of a `Gan` as ShapeDtypeStructs, replicated on the mesh."""
+  whole = sharding.replicated(mesh)
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+    jax.eval_shape(functools.partial(state_lib.init_state, gan, image_size), 0),
+  )
+
+
 def compile_step(gan, mesh, state, batch_size, image_size):
   """Compiles what `lower_step` returns: a function of (state, batch)."""
   return lower_step(gan, mesh, state, batch_size, image_size).compile()

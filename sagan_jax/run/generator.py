@@ -79,6 +79,36 @@ class Generator:
     index = np.asarray(index, np.uint32)
     return self.sampler.latents(jax.random.key(seed), index, truncation)
 
+  def sample(
+    self,
+    labels: np.ndarray,
+    *,
+    seed: int = 0,
+    truncation: float | None = None,
+    index: Sequence[int] | np.ndarray | None = None,
+  ) -> np.ndarray:
+    """Makes images of fresh latents.
+
+    Args:
+      labels: as in `images`.
+      seed: as in `latents`.
+      truncation: as in `latents`.
+      index: as in `latents`; None for 0, 1, ...
+
+    Returns:
+      uint8 [n, H, W, 3].
+
+    Raises:
+      UserError: as `latents` and `images`, or if there are not as many labels.
+    """
+    index = range(len(labels)) if index is None else index
+    if len(index) != len(labels):
+      raise errors.UserError(
+        f'{len(labels)} labels need as many numbers in index, not {len(index)}'
+      )
+    z = self.latents(index, seed=seed, truncation=truncation)
+    return np.concatenate([*self.images(z, labels)])
+
   def images(self, z: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     """Makes the images of latents and labels, some at a time.
 

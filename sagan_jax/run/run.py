@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import numpy as np
 
 from sagan_jax import data, errors, files
 from sagan_jax.cluster import sharding
@@ -144,11 +143,15 @@ class Run:
     return chunks.ChunkSampler(self.gan, sharding.local_mesh(self.mesh))
 
   @functools.cached_property
+  def _shapes(self):
+    return build.state_shapes(self.gan, self.mesh, self.config.image_size)
+
+  @functools.cached_property
   def step_fn(self):
     """The training step, compiled once: a function of (state, batch)."""
     c = self.config
     lowered = build.lower_step(
-      self.gan, self.mesh, self._shapes(), c.batch_size, c.image_size
+      self.gan, self.mesh, self._shapes, c.batch_size, c.image_size
     )
     agreement.check_program(lowered)
     return lowered.compile()
@@ -195,8 +198,8 @@ class Run:
     """
     checkpointer, step = self._checkpoint(step)
     if step is None:
-      return checkpointer.restore_newest(self._shapes())
-    return checkpointer.restore(self._shapes(), step)
+      return checkpointer.restore_newest(self._shapes)
+    return checkpointer.restore(self._shapes, step)
 
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""
@@ -270,14 +273,8 @@ class Run:
       UserError: if an argument is not allowed, or as `generator`.
     """
     labels = labels_lib.numbers_or_shares(labels, self.class_names)
-    index = range(len(labels)) if index is None else index
-    if len(index) != len(labels):
-      raise errors.UserError(
-        f'{len(labels)} labels need as many numbers in index, not {len(index)}'
-      )
     made = self.generator(step=step, weights=weights, statistics=statistics)
-    z = made.latents(index, seed=seed, truncation=truncation)
-    return np.concatenate([*made.images(z, labels)])
+    return made.sample(labels, seed=seed, truncation=truncation, index=index)
 
   def _checkpoint(self, step):
     """The `Checkpointer` of a step, as `restore` names it, and its number.
@@ -302,16 +299,3 @@ class Run:
   def _say(self, text):
     if self.is_main:
       print(text, flush=True)
-
-  def _shapes(self):
-    """The state as ShapeDtypeStructs, replicated on the mesh."""
-    whole = sharding.replicated(self.mesh)
-    return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-      jax.eval_shape(
-        functools.partial(
-          state_lib.init_state, self.gan, self.config.image_size
-        ),
-        self.config.seed,
-      ),
-    )
