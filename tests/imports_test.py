@@ -28,6 +28,7 @@ COMMANDS = (
   '__main__',
   'main',
   'evaluate',
+  'attention',
   'sweep',
   'launch',
   'benchmark',

@@ -25,7 +25,7 @@ DEFAULT_NUM_EXAMPLES = 20_000
 # fingerprint, under which statistics of the data set are cached.
 VERSION = 1
 
-_SPLITS = {'train': 0, 'test': 1}
+SPLITS = {'train': 0, 'test': 1}  # The seed of each.
 # Drawing a chunk of this many pixels at a time keeps its temporaries in cache.
 _CHUNK_PIXELS = 1 << 17
 # Drawn examples are kept up to this size: 20,000 of 128 px need 0.98e9 bytes.
@@ -58,9 +58,9 @@ def open_source(
   """
   if num_examples is None:
     num_examples = DEFAULT_NUM_EXAMPLES
-  if split not in _SPLITS:
+  if split not in SPLITS:
     raise errors.UserError(
-      f"dataset 'shapes' has no split {split!r}, only {sorted(_SPLITS)}; set "
+      f"dataset 'shapes' has no split {split!r}, only {sorted(SPLITS)}; set "
       '--config.dataset.split'
     )
   if image_size < 8:
@@ -73,7 +73,7 @@ def open_source(
       f'num_examples {num_examples} must be positive; set '
       '--config.dataset.num_examples'
     )
-  album = _Album(image_size, _SPLITS[split], num_examples)
+  album = _Album(image_size, SPLITS[split], num_examples)
   return indexed.IndexedSource(
     lambda indices: map(album.gather, indices),
     name='shapes',

@@ -1,0 +1,116 @@
+"""Attention maps as a picture, after figures 1 and 5 of arXiv:1805.08318.
+
+A row per image: the image with a coloured dot per query, then the map of each
+query framed in its colour. All maps are drawn on one scale, attention against
+that of a uniform map, as the colour bar says.
+"""
+
+import io
+
+import numpy as np
+
+from sagan_jax.pictures.attention import reading, statistics
+
+MOST_IMAGES = 6
+_COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#b455d6')
+MOST_QUERIES = len(_COLOURS)
+_MAXIMUM = 8  # Times uniform, the brightest colour.
+_NEAR = 0.5  # How much of RGB's unit the width of an image counts for.
+
+
+def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
+  """Draws some images of a view with the maps of some queries.
+
+  Args:
+    view: an `attention_maps.View`; its first images are drawn.
+    block: name of one of its blocks.
+    class_names: of the labels.
+    points: list of (y, x), pixels of the block's input, for every image; None
+      chooses points that differ in colour and place.
+    num_queries: how many to choose, up to `MOST_QUERIES`.
+    title: text above.
+
+  Returns:
+    Bytes of a PNG.
+  """
+  # Not at import: it takes a second.
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  maps = view.blocks[block]
+  images = view.images[:MOST_IMAGES]
+  columns = 1 + (num_queries if points is None else len(points))
+  figure = Figure(
+    figsize=(1.5 * columns + 0.8, 1.62 * len(images) + 0.6),
+    layout='constrained',
+  )
+  FigureCanvasAgg(figure)
+  axes = figure.subplots(len(images), columns, squeeze=False)
+  height, keys = maps.rows.shape[1], maps.rows.shape[3]
+  drawn = None
+  for i, image in enumerate(images):
+    queries = choose(image, height, num_queries) if points is None else points
+    axes[i, 0].imshow(image, extent=(0, height, height, 0))
+    # A name may hold dollars, which would be read as a formula.
+    name = class_names[view.labels[i]].replace('$', r'\$')
+    axes[i, 0].set_ylabel(name, fontsize=9)
+    for (y, x), colour, axis in zip(
+      queries, _COLOURS, axes[i, 1:], strict=False
+    ):
+      axes[i, 0].plot(x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w')
+      drawn = axis.imshow(
+        maps.rows[i, y, x] * keys**2,
+        extent=(0, height, height, 0),
+        cmap='inferno',
+        vmin=0,
+        vmax=_MAXIMUM,
+      )
+      axis.plot(x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w')
+      for spine in axis.spines.values():
+        spine.set(color=colour, linewidth=3)
+  for axis in axes.flat:
+    axis.set(xticks=[], yticks=[])
+  figure.colorbar(
+    drawn, ax=axes, extend='max', shrink=0.8, label='attention / uniform'
+  )
+  figure.suptitle(title, fontsize=9)
+  content = io.BytesIO()
+  figure.savefig(content, format='png', dpi=110)
+  return content.getvalue()
+
+
+def title(view, block, step):
+  """What a figure shows, in a line."""
+  maps = view.blocks[block]
+  return (
+    f'{reading.NAMES[view.network]}, {block}, step {step}, images: '
+    f'{reading.NAMES[view.source]}; block adds '
+    f'{100 * float(maps.share.mean()):.1f} % of its input'
+  )
+
+
+def choose(image, size, count):
+  """Queries of an image that differ in colour and place.
+
+  The first is the one in the middle; each further one is farthest from those
+  before it, in RGB and half of the place.
+
+  Args:
+    image: uint8 [S, S, 3].
+    size: H of the queries.
+    count: how many.
+
+  Returns:
+    A list of (y, x) in pixels of the queries' grid.
+  """
+  colours = statistics.cells(image[None], size)[0].reshape(-1, 3)
+  places = np.indices((size, size)).reshape(2, -1).T
+  at = np.concatenate([colours, places / size * _NEAR], -1)
+  chosen = [size // 2 * size + size // 2]
+  distance = np.full(len(at), np.inf)
+  while len(chosen) < count:
+    distance = np.minimum(
+      distance, np.linalg.norm(at - at[chosen[-1]], axis=-1)
+    )
+    chosen.append(int(distance.argmax()))
+  return [tuple(places[i].tolist()) for i in chosen]
