@@ -11,6 +11,7 @@ from sagan_jax import errors
 from sagan_jax.data import shape_masks
 from sagan_jax.gan import attention_maps, sampling
 from sagan_jax.pictures.attention import statistics
+from sagan_jax.run import labels as labels_lib
 
 # Of real images that are searched for those of some classes.
 _SEARCHED = 8192
@@ -85,11 +86,13 @@ class Looker:
       yield [self._shown('real', images, real.labels[part], images)]
 
   def _shown(self, source, images, labels, pixels):
-    blocks = attention_maps.join(
-      self._observer.discriminator(
-        self._state.discriminator.variables(), images, labels
+    blocks = {}
+    if self._run.config.discriminator.attention:
+      blocks = attention_maps.join(
+        self._observer.discriminator(
+          self._state.discriminator.variables(), images, labels
+        )
       )
-    )
     return attention_maps.View('discriminator', source, pixels, labels, blocks)
 
   @functools.cache  # noqa: B019 - of one checkpoint, which goes with it.
@@ -98,6 +101,39 @@ class Looker:
     return params, self._run.sampler.standing_stats(
       params, stats, jax.random.key(0), self._run.config.eval.standing_batches
     )
+
+
+def views(
+  run, labels, *, seed=0, step=None, weights='ema'
+) -> dict[str, attention_maps.View]:
+  """Makes images, as `Run.sample`, and tells where both networks look.
+
+    views = run.attention(['ring', 'star'])
+    rows = views['generator'].blocks['attention_16'].rows
+    rows[0, 5, 9]  # Where row 5, column 9 of the ring looks: sums to one.
+
+  Args:
+    run: a `Run`; this is its method `attention`.
+    labels: numbers or names of classes, one per image.
+    seed: of the latents.
+    step: as in `Run.restore`.
+    weights: of the generator, 'ema' or 'raw'.
+
+  Returns:
+    {'generator': view, 'discriminator': view}; a view holds the images and, by
+    the name of the block, its `attention_maps.Maps`.
+
+  Raises:
+    UserError: as `Run.sample`.
+  """
+  numbers = labels_lib.numbers(labels, run.class_names)
+  if weights not in ('ema', 'raw'):
+    raise errors.UserError(f"weights={weights!r} must be 'ema' or 'raw'")
+  observer = attention_maps.Observer(run.gan)
+  looker = Looker(run, step, observer, seed)
+  return {
+    view.network: view for view in joined(looker.generated(weights, numbers))
+  }
 
 
 def check_seed(seed: int) -> None:

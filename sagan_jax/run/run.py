@@ -11,6 +11,7 @@ from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import agreement, checkpoint, directory
+from sagan_jax.run import attention as attention_lib
 from sagan_jax.run import labels as labels_lib
 
 
@@ -241,6 +242,10 @@ class Run:
     params, stats = self._generators[step, weights]
     sampler = self._sampler(min(len(numbers), self.config.eval.batch_size))
     return sampler.generate(params, stats, jax.random.key(seed), numbers)
+
+  def attention(self, labels, **options):
+    """What both networks look at: `run.attention.views` of this run."""
+    return attention_lib.views(self, labels, **options)
 
   def _say(self, text):
     if self.is_main:

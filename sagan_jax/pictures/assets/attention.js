@@ -9,6 +9,7 @@ const decoded = new Map();
 const key = () =>
   [choice.step, choice.network, choice.images, choice.block].join('/');
 const view = () => data.views[key()];
+const maximum = () => Number($('maximum').value);
 const shown = () => data.images[view().images];
 
 // IEEE binary16, little endian, as base64.
@@ -88,9 +89,14 @@ function samples() {
     button.setAttribute('aria-pressed', i === choice.sample));
 }
 
+function card() {
+  for (const each of document.querySelectorAll('.card')) {
+    each.hidden = each.dataset.view !== key();
+  }
+}
+
 function colour(part) {
-  const last = data.colours.length - 1;
-  return data.colours[Math.round(Math.min(Math.max(part, 0), 1) * last)];
+  return data.colours[Math.round(part * (data.colours.length - 1))];
 }
 
 function paintCells(context, values, size, paint) {
@@ -100,7 +106,9 @@ function paintCells(context, values, size, paint) {
     const top = Math.round(Math.floor(i / keys) * size / keys);
     const right = Math.round((i % keys + 1) * size / keys);
     const bottom = Math.round((Math.floor(i / keys) + 1) * size / keys);
-    paint(context, value * keys * keys / Number($('maximum').value));
+    // 0 to 1, logarithmic; uniform is in the middle.
+    const times = Math.log(value * keys * keys) / Math.log(maximum());
+    paint(context, Math.min(Math.max((times + 1) / 2, 0), 1));
     context.fillRect(left, top, right - left, bottom - top);
   });
 }
@@ -140,7 +148,7 @@ function draw() {
   look.drawImage(picture, 0, 0, size, size);
   // Darkness where the query does not look.
   paintCells(look, values, size, (context, part) => {
-    context.fillStyle = `rgba(0, 0, 0, ${.8 * (1 - Math.min(part, 1))})`;
+    context.fillStyle = `rgba(0, 0, 0, ${.85 * (1 - part)})`;
   });
   if (view().keys <= 64) drawGrid(look, size);
   markQuery(look, size);
@@ -191,17 +199,17 @@ function numbers(values, keys) {
 }
 
 function scaleBar() {
-  const most = Number($('maximum').value);
   $('scale_bar').style.background =
     `linear-gradient(to right, ${data.colours.join(',')})`;
-  $('scale_bar').firstElementChild.style.left = `${100 / most}%`;
-  $('most').textContent = `${most} times uniform, or more`;
+  $('least').textContent = `1/${maximum()} or less`;
+  $('most').textContent = `${maximum()} times or more`;
 }
 
 function change(changes, remembers = true) {
   Object.assign(choice, changes);
   settle();
   samples();
+  card();
   draw();
   if (remembers) {
     clearTimeout(hashTimer);

@@ -1,20 +1,19 @@
 """Attention maps as a picture, after figures 1 and 5 of arXiv:1805.08318.
 
 A row per image: the image with a coloured dot per query, then the map of each
-query framed in its colour. All maps are drawn on one scale, attention against
-that of a uniform map, as the colour bar says.
+query framed in its colour. All maps are drawn on the one scale of `scale`, as
+the colour bar says.
 """
 
 import io
 
 import numpy as np
 
-from sagan_jax.pictures.attention import reading, statistics
+from sagan_jax.pictures.attention import reading, scale, statistics
 
 MOST_IMAGES = 6
 _COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#b455d6')
 MOST_QUERIES = len(_COLOURS)
-_MAXIMUM = 8  # Times uniform, the brightest colour.
 _NEAR = 0.5  # How much of RGB's unit the width of an image counts for.
 
 
@@ -35,8 +34,10 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   """
   # Not at import: it takes a second.
   from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.colors import LogNorm
   from matplotlib.figure import Figure
 
+  norm = LogNorm(1 / scale.MAXIMUM, scale.MAXIMUM, clip=True)
   maps = view.blocks[block]
   images = view.images[:MOST_IMAGES]
   columns = 1 + (num_queries if points is None else len(points))
@@ -61,18 +62,19 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
       drawn = axis.imshow(
         maps.rows[i, y, x] * keys**2,
         extent=(0, height, height, 0),
-        cmap='inferno',
-        vmin=0,
-        vmax=_MAXIMUM,
+        cmap=scale.COLOURS,
+        norm=norm,
       )
       axis.plot(x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w')
       for spine in axis.spines.values():
         spine.set(color=colour, linewidth=3)
   for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
-  figure.colorbar(
-    drawn, ax=axes, extend='max', shrink=0.8, label='attention / uniform'
+  bar = figure.colorbar(
+    drawn, ax=axes, extend='both', shrink=0.8, label='times uniform attention'
   )
+  bar.minorticks_off()
+  bar.set_ticks([1 / 8, 1 / 2, 1, 2, 8], labels=['1/8', '1/2', '1', '2', '8'])
   figure.suptitle(title, fontsize=9)
   content = io.BytesIO()
   figure.savefig(content, format='png', dpi=110)

@@ -1,8 +1,8 @@
 """The page on which one explores attention maps.
 
 Rows travel as binary16: each value is that of the arrays to a relative 2^-11,
-or an absolute 3e-8. All values are drawn on one scale, attention against that
-of a uniform map, so that a uniform map looks like one.
+or an absolute 3e-8. All values are drawn on one scale, the logarithm of attention
+against that of a uniform map, so that a uniform map looks like one.
 """
 
 import base64
@@ -12,21 +12,17 @@ import numpy as np
 from PIL import Image
 
 from sagan_jax.pictures import page
-from sagan_jax.pictures.attention import charts, reading
+from sagan_jax.pictures.attention import charts, reading, scale
 
 MAX_BYTES = 50 << 20  # Of a page, which a browser still opens at once.
 _BYTES_PER_VALUE = 8 / 3  # binary16, as base64.
-# Times uniform, that the brightest colour stands for.
-_MAXIMA = (2, 4, 8, 16, 32, 64)
-_MAXIMUM = 8
-
 _EXPLORER = """
 <div class="controls">
 <label>Step <select id="step"></select></label>
 <label>Network <select id="network"></select></label>
 <label>Images <select id="images"></select></label>
 <label>Block <select id="block"></select></label>
-<label>Brightest colour <select id="maximum">{maxima}</select></label>
+<label>Colours up to <select id="maximum">{maxima}</select></label>
 </div>
 <div class="samples" id="samples" role="group" aria-label="Samples"></div>
 <p id="said" aria-live="polite"></p>
@@ -37,11 +33,12 @@ role="application"></canvas>
 at a pixel, click to hold it, or use the arrow keys.</figcaption></figure>
 <figure><canvas id="row" width="512" height="512" role="img"
 aria-label="The query's attention over the keys"></canvas>
-<div id="scale_bar"><i></i></div>
-<div class="ends"><span>0</span><span>line: uniform</span>
+<div id="scale_bar"></div>
+<div class="ends"><span id="least"></span><span>uniform</span>
 <span id="most"></span></div>
-<figcaption class="faint">Attention over the grid of keys, against that of a
-uniform map.</figcaption></figure>
+<figcaption class="faint">Attention over the grid of keys, in times that of a
+uniform map: the same colours for all maps.</figcaption></figure>
+{cards}
 </div>
 <details id="numbers"><summary>The row as numbers</summary>
 <div class="scroll numbers" id="table"></div></details>
@@ -90,7 +87,9 @@ def render(title, facts, rows, shown, class_names):
   """
   from matplotlib import colormaps  # Not at import: it takes a while.
 
-  colours = (colormaps['inferno'](np.linspace(0, 1, 64))[:, :3] * 255).round()
+  # An odd number: the middle one is that of a uniform map.
+  shades = colormaps[scale.COLOURS](np.linspace(0, 1, 65))[:, :3]
+  colours = (shades * 255).round()
   views, images = _views(shown, class_names)
   step, network, source, block = next(reversed(views)).split('/')
   for name in views:
@@ -114,17 +113,16 @@ def render(title, facts, rows, shown, class_names):
     },
   }
   maxima = ''.join(
-    f'<option value="{x}"{" selected" * (x == _MAXIMUM)}>{x} times uniform'
-    '</option>'
-    for x in _MAXIMA
+    f'<option value="{x}"{" selected" * (x == scale.MAXIMUM)}>{x} times '
+    'uniform</option>'
+    for x in scale.MAXIMA
   )
   body = (
     f'<h1>{page.escape(title)}</h1>\n'
     + ''.join(f'<p class="faint">{page.escape(x)}</p>\n' for x in facts)
-    + '<h2>What the blocks do</h2>\n'
-    + _cards(rows)
+    + _summary(rows)
     + '<h2>Where a pixel looks</h2>'
-    + _EXPLORER.format(maxima=maxima)
+    + _EXPLORER.format(maxima=maxima, cards=_cards(rows))
     + _table(rows)
     + _METHOD
   )
@@ -163,30 +161,49 @@ def _url(image):
   return page.data_url(content.getvalue(), 'image/png')
 
 
-def _cards(rows):
-  """A card per block and kind of images: the last step, and what led to it."""
+def _summary(rows):
+  """The share of every block at the last step, and what speaks against it."""
   last = rows[-1]['step']
+  lines = ''.join(
+    f'<li><b>{page.escape(reading.title(row))}</b>: adds '
+    f'{page.escape(reading.share(row))}. {_warnings(row)}</li>'
+    for row in _ordered(rows)
+    if row['step'] == last
+  )
+  return (
+    f'<p>What each attention block adds to its input at step {last}, means '
+    f'over {rows[-1]["num_images"]} images:</p><ul>{lines}</ul>'
+  )
+
+
+def _ordered(rows):
+  return sorted(rows, key=lambda row: row['network'] != 'generator')
+
+
+def _warnings(row):
+  return ' '.join(
+    f'<span class="warning">{page.escape(x)}</span>'
+    for x in reading.warnings(row)
+  )
+
+
+def _cards(rows):
+  """A card per row of statistics; the script shows that of the view."""
   cards = []
-  for row in rows:
-    if row['step'] != last:
-      continue
+  for row in _ordered(rows):
     which = ('network', 'images', 'block')
     history = [r for r in rows if all(r[k] == row[k] for k in which)]
+    name = '/'.join(str(row[k]) for k in ('step', *which))
     cards.append(
-      f'<section class="card"><h3>{page.escape(reading.title(row))}</h3>'
-      f'<p class="share">{page.escape(reading.share(row))}</p>'
-      + ''.join(
-        f'<p class="warning">{page.escape(x)}</p>'
-        for x in reading.warnings(row)
-      )
+      f'<section class="card" data-view="{page.escape(name)}">'
+      f'<h3>{page.escape(reading.title(row))}, step {row["step"]}</h3>'
+      f'<p class="share">Adds {page.escape(reading.share(row))}</p>'
+      f'<p>{_warnings(row)}</p>'
       + ''.join(f'<p>{page.escape(x)}</p>' for x in reading.sentences(row))
       + _history(history)
-      + '</section>'
+      + f'<p class="faint">Means over {row["num_images"]} images.</p></section>'
     )
-  return (
-    f'<p class="faint">At step {last}, means over {rows[-1]["num_images"]} '
-    f'images.</p><div class="cards">{"".join(cards)}</div>'
-  )
+  return ''.join(cards)
 
 
 def _history(rows):
@@ -202,9 +219,9 @@ def _history(rows):
     series['on_object'] = [row['on_object'] for row in rows]
     drawn = charts.lines('Attention on the object over steps', steps, series)
     text += (
-      '<p class="faint">Attention on the object over steps: from the object '
-      '(line), from the background (dash and dot), of a fixed shape (dots), '
-      f'of a uniform map (dashes)</p>{drawn}'
+      '<p class="faint">Attention on the object over steps: line; from the '
+      'background: dash and dot; of a fixed shape: dots; of a uniform map: '
+      f'dashes</p>{drawn}'
     )
   return text
 

@@ -94,7 +94,7 @@ def _on_object(row):
   if row['on_object'] > max(others) + _CLEAR:
     verdict = 'It keeps to the shape of the object'
   elif row['on_object'] < min(others) - _CLEAR:
-    verdict = 'It avoids the object that it comes from'
+    verdict = 'It follows the shape of the object by avoiding it'
   else:
     verdict = 'It does not keep to the shape of the object'
   own, area, fixed, background = (
