@@ -193,7 +193,9 @@ def _blocks(sown):
 
 def _maps(variables, found, count):
   maps = {}
-  for name, (rows, share) in found.items():
+  # As `blocks` orders them; jit has sorted the names as text.
+  ordered = sorted(found.items(), key=lambda item: item[1][0].shape[1])
+  for name, (rows, share) in ordered:
     rows = np.asarray(rows)[:count]
     height, keys = (math.isqrt(size) for size in rows.shape[1:])
     maps[name] = Maps(

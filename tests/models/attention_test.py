@@ -110,6 +110,32 @@ def test_rows_of_the_map_sum_to_one(formula, keys):
   np.testing.assert_allclose(sown.sum(-1), np.ones((3, 64)), rtol=1e-6)
 
 
+def test_what_the_block_adds_is_sown():
+  x, params, spectral = _case('attention')
+  y, new = _apply('attention', 'code', x, params, spectral)
+  (shown,), (update,) = (new['intermediates'][k] for k in ('input', 'update'))
+  np.testing.assert_array_equal(shown, _float32(x))
+  assert update.dtype == jnp.float32 and np.abs(update).max() > 1e-3
+  np.testing.assert_array_equal(shown + update, y)
+
+
+def test_sowing_leaves_the_program_of_training_as_it_is(monkeypatch):
+  x, params, spectral = _case('attention')
+  params, spectral, x = _float32((params, spectral, x))
+
+  def program():
+    def loss(params):
+      return jnp.sum(
+        _block('attention').apply({'params': params, 'spectral': spectral}, x)
+      )
+
+    return jax.jit(jax.value_and_grad(loss)).lower(params).as_text()
+
+  with_sow = program()
+  monkeypatch.setattr(attention.SelfAttention, 'sow', lambda *_: False)
+  assert program() == with_sow
+
+
 def test_the_map_is_kept_only_if_asked_for():
   x, params, spectral = _case('attention')
   _, new = _block('attention').apply(

@@ -58,14 +58,14 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
     for (y, x), colour, axis in zip(
       queries, _COLOURS, axes[i, 1:], strict=False
     ):
-      axes[i, 0].plot(x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w')
+      _dot(axes[i, 0], y, x, colour)
       drawn = axis.imshow(
         maps.rows[i, y, x] * keys**2,
         extent=(0, height, height, 0),
         cmap=scale.COLOURS,
         norm=norm,
       )
-      axis.plot(x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w')
+      _dot(axis, y, x, colour)
       for spine in axis.spines.values():
         spine.set(color=colour, linewidth=3)
   for axis in axes.flat:
@@ -79,6 +79,12 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   content = io.BytesIO()
   figure.savefig(content, format='png', dpi=110)
   return content.getvalue()
+
+
+def _dot(axis, y, x, colour):
+  axis.plot(
+    x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w', clip_on=False
+  )
 
 
 def title(view, block, step):
