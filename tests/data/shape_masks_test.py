@@ -23,9 +23,7 @@ def test_a_disc_and_two_quarter_discs_have_their_areas():
   assert figure.mean() == pytest.approx(
     np.pi * 0.66**2 / 4 * (1 + 0.1**2 / 3), rel=0.01
   )
-  np.testing.assert_allclose(
-    marks.mean((1, 2)), np.pi * 0.34**2 / 8, rtol=0.02
-  )
+  np.testing.assert_allclose(marks.mean((1, 2)), np.pi * 0.34**2 / 8, rtol=0.02)
 
 
 @pytest.mark.parametrize('seed', [0, 1])

@@ -14,6 +14,9 @@ from sagan_jax.pictures.attention import reading, scale, statistics
 MOST_IMAGES = 6
 _COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#b455d6')
 MOST_QUERIES = len(_COLOURS)
+# Inches. Laying out what has fixed places would take most of the time.
+_CELL = 1.45
+_MARGINS = {'left': 0.35, 'right': 0.95, 'top': 0.4, 'bottom': 0.15}
 _NEAR = 0.5  # How much of RGB's unit the width of an image counts for.
 
 
@@ -41,12 +44,19 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   maps = view.blocks[block]
   images = view.images[:MOST_IMAGES]
   columns = 1 + (num_queries if points is None else len(points))
-  figure = Figure(
-    figsize=(1.5 * columns + 0.8, 1.62 * len(images) + 0.6),
-    layout='constrained',
-  )
+  width = _MARGINS['left'] + columns * _CELL + _MARGINS['right']
+  tall = _MARGINS['top'] + len(images) * _CELL + _MARGINS['bottom']
+  figure = Figure(figsize=(width, tall))
   FigureCanvasAgg(figure)
   axes = figure.subplots(len(images), columns, squeeze=False)
+  figure.subplots_adjust(
+    left=_MARGINS['left'] / width,
+    right=1 - _MARGINS['right'] / width,
+    top=1 - _MARGINS['top'] / tall,
+    bottom=_MARGINS['bottom'] / tall,
+    wspace=0.1,
+    hspace=0.1,
+  )
   height, keys = maps.rows.shape[1], maps.rows.shape[3]
   drawn = None
   for i, image in enumerate(images):
@@ -70,21 +80,25 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
         spine.set(color=colour, linewidth=3)
   for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
+  place = figure.add_axes(
+    (1 - 0.8 * _MARGINS['right'] / width, 0.15, 0.14 / width, 0.7)
+  )
   bar = figure.colorbar(
-    drawn, ax=axes, extend='both', shrink=0.8, label='times uniform attention'
+    drawn, cax=place, extend='both', label='times uniform attention'
   )
   bar.minorticks_off()
   bar.set_ticks([1 / 8, 1 / 2, 1, 2, 8], labels=['1/8', '1/2', '1', '2', '8'])
-  figure.suptitle(title, fontsize=9)
+  figure.text(0.5, 1 - 0.2 / tall, title, fontsize=9, ha='center', va='center')
   content = io.BytesIO()
   figure.savefig(content, format='png', dpi=110)
   return content.getvalue()
 
 
 def _dot(axis, y, x, colour):
-  axis.plot(
-    x + 0.5, y + 0.5, 'o', color=colour, markeredgecolor='w', clip_on=False
-  )
+  """Marks a query, over the frame too."""
+  at = x + 0.5, y + 0.5
+  style = {'color': colour, 'markeredgecolor': 'w', 'zorder': 5}
+  axis.plot(*at, 'o', clip_on=False, **style)
 
 
 def title(view, block, step):

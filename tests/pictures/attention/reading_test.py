@@ -36,9 +36,15 @@ def test_a_block_at_work_raises_no_warning():
   [
     ({'share': 0.0, 'gate': 0.0}, 'does nothing yet: what it adds is 0 % of'),
     ({'share': 0.0099, 'gate': -0.002}, 'adds is 0.99 % of its input, and its'),
-    ({'entropy': math.log(64)}, 'nearly uniform: a row spreads over 64.0 of 64'),
+    (
+      {'entropy': math.log(64)},
+      'nearly uniform: a row spreads over 64.0 of 64',
+    ),
     ({'entropy': math.log(58)}, 'The block averages its input and looks now'),
-    ({'row_difference': 0.02}, 'attend alike: rows differ from their mean by 2'),
+    (
+      {'row_difference': 0.02},
+      'attend alike: rows differ from their mean by 2',
+    ),
   ],
 )
 def test_what_must_not_be_read_as_it_looks_is_warned_of(changes, text):
