@@ -16,7 +16,7 @@ _COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#b455d6')
 MOST_QUERIES = len(_COLOURS)
 # Inches. Laying out what has fixed places would take most of the time.
 _CELL = 1.45
-_MARGINS = {'left': 0.35, 'right': 0.95, 'top': 0.4, 'bottom': 0.15}
+_MARGINS = {'left': 0.35, 'right': 0.95, 'top': 0.5, 'bottom': 0.15}
 _NEAR = 0.5  # How much of RGB's unit the width of an image counts for.
 
 
@@ -88,7 +88,7 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   )
   bar.minorticks_off()
   bar.set_ticks([1 / 8, 1 / 2, 1, 2, 8], labels=['1/8', '1/2', '1', '2', '8'])
-  figure.text(0.5, 1 - 0.2 / tall, title, fontsize=9, ha='center', va='center')
+  figure.text(0.5, 1 - 0.25 / tall, title, fontsize=9, ha='center', va='center')
   content = io.BytesIO()
   figure.savefig(content, format='png', dpi=110)
   return content.getvalue()
@@ -102,11 +102,11 @@ def _dot(axis, y, x, colour):
 
 
 def title(view, block, step):
-  """What a figure shows, in a line."""
+  """What a figure shows, in two lines."""
   maps = view.blocks[block]
   return (
-    f'{reading.NAMES[view.network]}, {block}, step {step}, images: '
-    f'{reading.NAMES[view.source]}; block adds '
+    f'{reading.NAMES[view.network]}, {block}, step {step}\n'
+    f'images: {reading.NAMES[view.source]}; the block adds '
     f'{100 * float(maps.share.mean()):.1f} % of its input'
   )
 

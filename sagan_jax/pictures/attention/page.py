@@ -27,6 +27,7 @@ _EXPLORER = """
 <div class="samples" id="samples" role="group" aria-label="Samples"></div>
 <p id="said" aria-live="polite"></p>
 <div class="pair">
+<div class="maps">
 <figure><canvas id="look" width="512" height="512" tabindex="0"
 role="application"></canvas>
 <figcaption class="faint">The image, dark where the query does not look. Point
@@ -38,10 +39,11 @@ aria-label="The query's attention over the keys"></canvas>
 <span id="most"></span></div>
 <figcaption class="faint">Attention over the grid of keys, in times that of a
 uniform map: the same colours for all maps.</figcaption></figure>
-{cards}
-</div>
 <details id="numbers"><summary>The row as numbers</summary>
 <div class="scroll numbers" id="table"></div></details>
+</div>
+{cards}
+</div>
 <noscript><p class="warning">Exploring needs scripts; the numbers of all maps
 are in the files beside this page.</p></noscript>
 """

@@ -8,6 +8,7 @@ UNIFORM_KEYS = 0.9  # Of all keys, that a row spreads over.
 ALIKE = 0.05  # Total variation between the rows of an image and their mean.
 _CLEAR = 0.02  # Difference of shares of attention that is called one.
 _CORRELATED = 0.1
+_PALETTE = 0.8  # Of the colour of generated shapes that keeps to the palette.
 
 NAMES = {
   'generator': 'Generator',
@@ -76,7 +77,13 @@ def sentences(row):
       f'(rank correlation with likeness of colour {row["colour"]:+.2f}, '
       f'with nearness {row["nearness"]:+.2f}, each apart from the other).'
     )
-  if row.get('on_object') is not None:
+  fit = row.get('mask_fit', 1)
+  if fit < _PALETTE:
+    found.append(
+      'Where the object is cannot be told: the images keep to the palette of '
+      f'the data only by {100 * fit:.0f} %.'
+    )
+  elif row.get('on_object') is not None:
     found.append(_on_object(row))
   return found
 

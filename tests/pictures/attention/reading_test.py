@@ -65,6 +65,9 @@ def test_uniform_maps_are_not_called_alike_too():
     ({'on_object_from_background': 0.6}, 'It does not keep to the shape'),
     ({'on_object_fixed_shape': 0.59}, 'It does not keep to the shape'),
     ({'on_object': 0.1}, 'It follows the shape of the object by avoiding it'),
+    ({'mask_fit': 0.9}, 'It keeps to the shape of the object'),
+    ({'mask_fit': 0.6}, 'cannot be told: the images keep to the palette of the '
+     'data only by 60 %'),
     ({}, 'Attention goes to like colours'),
     ({'colour': -0.3}, 'Attention goes to unlike colours'),
     ({'colour': 0.05}, 'goes neither to like nor to unlike colours'),
