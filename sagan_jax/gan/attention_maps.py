@@ -52,11 +52,14 @@ class Observer:
   Args:
     gan: a `Gan`.
     batch_size: images at a time; None for what fits.
+
+  Attributes:
+    batch_size: images at a time.
   """
 
   def __init__(self, gan: state_lib.Gan, batch_size: int | None = None):
     self._gan = gan
-    self._batch_size = batch_size or _batch_size(gan)
+    self.batch_size = batch_size or _batch_size(gan)
     self._device = jax.local_devices()[0]
 
     @jax.jit
@@ -129,8 +132,8 @@ class Observer:
 
   def _indices(self, count):
     """Numbers of images, batch by batch; those past the end fill the last."""
-    for first in range(0, count, self._batch_size):
-      yield first + np.arange(self._batch_size)
+    for first in range(0, count, self.batch_size):
+      yield first + np.arange(self.batch_size)
 
 
 def blocks(network: nn.Module) -> dict[str, tuple[int, int]]:

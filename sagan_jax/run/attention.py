@@ -1,6 +1,5 @@
 """What the attention of a run's networks looks at, checkpoint by checkpoint."""
 
-import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -49,6 +48,7 @@ class Looker:
     check_seed(seed)
     self._key = jax.random.key(seed)
     self._state = run.restore(step)
+    self._generators = {}  # With standing moments, which take a while.
     self.step = int(self._state.step)
 
   def generated(
@@ -80,8 +80,9 @@ class Looker:
 
   def real(self, real: Real) -> Iterator[list[attention_maps.View]]:
     """Shows real images to the discriminator; yields as `generated`."""
-    for start in range(0, len(real.labels), _READ):
-      part = slice(start, start + _READ)
+    size = self._observer.batch_size
+    for start in range(0, len(real.labels), size):
+      part = slice(start, start + size)
       images = real.images[part]
       yield [self._shown('real', images, real.labels[part], images)]
 
@@ -95,12 +96,14 @@ class Looker:
       )
     return attention_maps.View('discriminator', source, pixels, labels, blocks)
 
-  @functools.cache  # noqa: B019 - of one checkpoint, which goes with it.
   def _generator(self, weights):
-    params, stats = self._state.generator_variables(weights)
-    return params, self._run.sampler.standing_stats(
-      params, stats, jax.random.key(0), self._run.config.eval.standing_batches
-    )
+    if weights not in self._generators:
+      params, stats = self._state.generator_variables(weights)
+      stats = self._run.sampler.standing_stats(
+        params, stats, jax.random.key(0), self._run.config.eval.standing_batches
+      )
+      self._generators[weights] = params, stats
+    return self._generators[weights]
 
 
 def views(

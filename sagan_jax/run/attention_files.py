@@ -70,15 +70,19 @@ def write(
 
   observer = attention_maps.Observer(run.gan)
   rows, shown = [], []
-  counter = stop.counter('checkpoints', len(steps), say)
-  for done, step in enumerate(steps, 1):
+  counter = stop.counter('images', len(steps) * len(kinds) * count, say)
+  for i, step in enumerate(steps):
     looker = attention.Looker(run, step, observer, seed)
-    views, found = _look(looker, kinds, run.config.dataset.name == 'shapes')
+    views, found = _look(
+      looker,
+      kinds,
+      run.config.dataset.name == 'shapes',
+      lambda done, i=i: counter(i * len(kinds) * count + done),
+    )
     rows += found
     shown += [(looker.step, view) for view in views]
     files.write(output / f'maps_{looker.step:08d}.npz', arrays(views))
     _write_figures(output, looker.step, views, run.class_names, points)
-    counter(done)
   files.write(output / 'statistics.csv', table(rows))
   name = f'Attention of {run.workdir.name}'
   text = page.render(name, facts, rows, shown, run.class_names)
@@ -128,9 +132,17 @@ def table(rows):
   return content.getvalue()
 
 
-def _look(looker, kinds, draws_shapes):
+def _look(looker, kinds, draws_shapes, report):
   """Views of the images to show, and statistics of those to measure."""
-  views, rows = [], []
+  views, rows, done = [], [], 0
+
+  def counted(batches):
+    nonlocal done
+    for batch in batches:
+      yield batch
+      done += len(batch[0].labels)
+      report(done)
+
   for kind, (shown, measured) in kinds.items():
     masks = None
     if kind == 'real':
@@ -139,7 +151,9 @@ def _look(looker, kinds, draws_shapes):
     else:
       views += attention.joined(looker.generated(kind, shown))
       batches = looker.generated(kind, measured)
-    found = attention.measured(batches, masks, draws_shapes=draws_shapes)
+    found = attention.measured(
+      counted(batches), masks, draws_shapes=draws_shapes
+    )
     rows += [{'step': looker.step, **row} for row in found]
   return views, rows
 

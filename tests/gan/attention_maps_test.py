@@ -110,5 +110,5 @@ def test_the_batch_shrinks_with_the_map():
       discriminator=tiny.Discriminator(128, 10, attention=()),
     )
   )
-  assert large._batch_size == 4  # 16 MiB each.
-  assert attention_maps.Observer(_known('code'))._batch_size == 32
+  assert large.batch_size == 4  # 16 MiB each.
+  assert attention_maps.Observer(_known('code')).batch_size == 32
