@@ -172,3 +172,27 @@ def test_real_images_of_none_of_the_classes_are_told(workdir):
   run = Run.open(workdir, {'dataset.num_examples': '1'})
   with pytest.raises(errors.UserError, match='has none of these classes'):
     attention_files._real(run, np.array([5]), 4)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'network', 'kinds'),
+  [
+    ({'discriminator__attention': ()}, 'generator', {'ema', 'raw'}),
+    ({'generator__attention': ()}, 'discriminator', {'ema', 'raw', 'real'}),
+  ],
+)
+def test_one_network_may_be_without_attention(
+  tmp_path, capsys, changes, network, kinds
+):
+  changes = {f'{network}__attention': (8,)} | changes
+  known_attention.saved(tmp_path / 'run', steps=(2,), **changes)
+  argv = [f'--workdir={tmp_path}/run', f'--output={tmp_path}', '--measure=2']
+  assert _main(*argv) == 0, capsys.readouterr().err
+  data = json.loads(
+    Elements((tmp_path / 'attention.html').read_text()).text['data']
+  )
+  assert set(data['views']) == {f'2/{network}/{x}/attention_8' for x in kinds}
+  assert data['first']['network'] == network
+  arrays = np.load(tmp_path / 'maps_00000002.npz')
+  rows = {name for name in arrays if name.endswith('/rows')}
+  assert rows == {f'{network}/{x}/attention_8/rows' for x in kinds}
