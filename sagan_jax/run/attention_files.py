@@ -68,21 +68,13 @@ def write(
   with files.writing(output):
     output.mkdir(parents=True, exist_ok=True)
 
-  observer = attention_maps.Observer(run.gan)
   rows, shown = [], []
   counter = stop.counter('images', len(steps) * len(kinds) * count, say)
-  for i, step in enumerate(steps):
-    looker = attention.Looker(run, step, observer, seed)
-    views, found = _look(
-      looker,
-      kinds,
-      run.config.dataset.name == 'shapes',
-      lambda done, i=i: counter(i * len(kinds) * count + done),
-    )
+  for step, views, found in _looks(run, steps, seed, kinds, count, counter):
     rows += found
-    shown += [(looker.step, view) for view in views]
-    files.write(output / f'maps_{looker.step:08d}.npz', arrays(views))
-    _write_figures(output, looker.step, views, run.class_names, points)
+    shown += [(step, view) for view in views]
+    files.write(output / f'maps_{step:08d}.npz', arrays(views))
+    _write_figures(output, step, views, run.class_names, points)
   files.write(output / 'statistics.csv', table(rows))
   name = f'Attention of {run.workdir.name}'
   text = page.render(name, facts, rows, shown, run.class_names)
@@ -130,6 +122,21 @@ def table(rows):
   writer.writeheader()
   writer.writerows(rows)
   return content.getvalue()
+
+
+def _looks(run, steps, seed, kinds, count, counter):
+  """Yields (step, views, statistics) of each checkpoint."""
+  observer = attention_maps.Observer(run.gan)
+  draws_shapes = run.config.dataset.name == 'shapes'
+  for i, step in enumerate(steps):
+    looker = attention.Looker(run, step, observer, seed)
+    views, rows = _look(
+      looker,
+      kinds,
+      draws_shapes,
+      lambda done, before=i * len(kinds) * count: counter(before + done),
+    )
+    yield looker.step, views, rows
 
 
 def _look(looker, kinds, draws_shapes, report):

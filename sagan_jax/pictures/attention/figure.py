@@ -24,7 +24,8 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   """Draws some images of a view with the maps of some queries.
 
   Args:
-    view: an `attention_maps.View`; its first images are drawn.
+    view: an `attention_maps.View`; up to `MOST_IMAGES` of its images are
+      drawn, evenly spaced.
     block: name of one of its blocks.
     class_names: of the labels.
     points: list of (y, x), pixels of the block's input, for every image; None
@@ -35,42 +36,29 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
   Returns:
     Bytes of a PNG.
   """
-  # Not at import: it takes a second.
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.colors import LogNorm
-  from matplotlib.figure import Figure
+  from matplotlib.colors import LogNorm  # Not at import: it takes a second.
 
   norm = LogNorm(1 / scale.MAXIMUM, scale.MAXIMUM, clip=True)
   maps = view.blocks[block]
-  images = view.images[:MOST_IMAGES]
+  n = len(view.images)
+  images = np.linspace(0, n - 1, min(n, MOST_IMAGES)).round().astype(int)
   columns = 1 + (num_queries if points is None else len(points))
-  width = _MARGINS['left'] + columns * _CELL + _MARGINS['right']
-  tall = _MARGINS['top'] + len(images) * _CELL + _MARGINS['bottom']
-  figure = Figure(figsize=(width, tall))
-  FigureCanvasAgg(figure)
-  axes = figure.subplots(len(images), columns, squeeze=False)
-  figure.subplots_adjust(
-    left=_MARGINS['left'] / width,
-    right=1 - _MARGINS['right'] / width,
-    top=1 - _MARGINS['top'] / tall,
-    bottom=_MARGINS['bottom'] / tall,
-    wspace=0.1,
-    hspace=0.1,
-  )
+  figure, axes, place = _layout(len(images), columns, title)
   height, keys = maps.rows.shape[1], maps.rows.shape[3]
   drawn = None
-  for i, image in enumerate(images):
+  for i, number in enumerate(images):
+    image = view.images[number]
     queries = choose(image, height, num_queries) if points is None else points
     axes[i, 0].imshow(image, extent=(0, height, height, 0))
     # A name may hold dollars, which would be read as a formula.
-    name = class_names[view.labels[i]].replace('$', r'\$')
+    name = class_names[view.labels[number]].replace('$', r'\$')
     axes[i, 0].set_ylabel(name, fontsize=9)
     for (y, x), colour, axis in zip(
       queries, _COLOURS, axes[i, 1:], strict=False
     ):
       _dot(axes[i, 0], y, x, colour)
       drawn = axis.imshow(
-        maps.rows[i, y, x] * keys**2,
+        maps.rows[number, y, x] * keys**2,
         extent=(0, height, height, 0),
         cmap=scale.COLOURS,
         norm=norm,
@@ -80,18 +68,37 @@ def draw(view, block, class_names, *, points=None, num_queries=4, title=''):
         spine.set(color=colour, linewidth=3)
   for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
-  place = figure.add_axes(
-    (1 - 0.8 * _MARGINS['right'] / width, 0.15, 0.14 / width, 0.7)
-  )
   bar = figure.colorbar(
     drawn, cax=place, extend='both', label='times uniform attention'
   )
   bar.minorticks_off()
   bar.set_ticks([1 / 8, 1 / 2, 1, 2, 8], labels=['1/8', '1/2', '1', '2', '8'])
-  figure.text(0.5, 1 - 0.25 / tall, title, fontsize=9, ha='center', va='center')
   content = io.BytesIO()
   figure.savefig(content, format='png', dpi=110)
   return content.getvalue()
+
+
+def _layout(rows, columns, title):
+  """Returns a figure, its axes [rows, columns] and those of the colour bar."""
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  width = _MARGINS['left'] + columns * _CELL + _MARGINS['right']
+  tall = _MARGINS['top'] + rows * _CELL + _MARGINS['bottom']
+  figure = Figure(figsize=(width, tall))
+  FigureCanvasAgg(figure)
+  axes = figure.subplots(rows, columns, squeeze=False)
+  figure.subplots_adjust(
+    left=_MARGINS['left'] / width,
+    right=1 - _MARGINS['right'] / width,
+    top=1 - _MARGINS['top'] / tall,
+    bottom=_MARGINS['bottom'] / tall,
+    wspace=0.1,
+    hspace=0.1,
+  )
+  figure.text(0.5, 1 - 0.25 / tall, title, fontsize=9, ha='center', va='center')
+  bar = (1 - 0.8 * _MARGINS['right'] / width, 0.15, 0.14 / width, 0.7)
+  return figure, axes, figure.add_axes(bar)
 
 
 def _dot(axis, y, x, colour):
