@@ -45,39 +45,30 @@ def write(
     say: called with lines of progress.
 
   Raises:
-    UserError: if there is no such checkpoint or class, no attention, too much
-      for a page, or a file cannot be written.
+    UserError: if what is asked for is not there, or too much for a page, or a
+      file cannot be written.
   """
   attention.check_seed(seed)
   labels = chosen_labels(run, classes, num)
   _check_points(run.gan, points)
   steps = _steps(run, steps)
-  kinds = {kind: (labels, _mixed(run, count)) for kind in weights}
-  _check_size(run.gan, len(steps) * len(labels), (*kinds, *['real'] * real))
-  facts = [
-    f'{run.workdir}, dataset {run.config.dataset.name}, formula '
-    f'{run.config.attention_formula}, latents of seed {seed}.'
-  ]
-  if real:
-    try:
-      kinds |= _real(run, labels, count)
-    except errors.UserError as e:
-      facts.append(f'Generated images only, as the data cannot be read: {e}')
-      say(facts[-1])
+  _check_size(run.gan, len(steps) * len(labels), (*weights, *['real'] * real))
+  kinds, facts = _kinds(run, labels, weights, real, count)
+  for line in facts[1:]:
+    say(line)
   output = files.as_path(output)
   with files.writing(output):
     output.mkdir(parents=True, exist_ok=True)
-
   rows, shown = [], []
   counter = stop.counter('images', len(steps) * len(kinds) * count, say)
-  for step, views, found in _looks(run, steps, seed, kinds, count, counter):
+  for step, views, found in _looks(run, steps, seed, kinds, counter):
     rows += found
     shown += [(step, view) for view in views]
     files.write(output / f'maps_{step:08d}.npz', arrays(views))
     _write_figures(output, step, views, run.class_names, points)
   files.write(output / 'statistics.csv', table(rows))
-  name = f'Attention of {run.workdir.name}'
-  text = page.render(name, facts, rows, shown, run.class_names)
+  title = f'Attention of {run.workdir.name}'
+  text = page.render(title, facts, rows, shown, run.class_names)
   files.write(output / 'attention.html', text)
   say(f'{output / "attention.html"}: {len(text) / 2**20:.1f} MB')
 
@@ -124,32 +115,27 @@ def table(rows):
   return content.getvalue()
 
 
-def _looks(run, steps, seed, kinds, count, counter):
+def _looks(run, steps, seed, kinds, counter):
   """Yields (step, views, statistics) of each checkpoint."""
   observer = attention_maps.Observer(run.gan)
   draws_shapes = run.config.dataset.name == 'shapes'
-  for i, step in enumerate(steps):
-    looker = attention.Looker(run, step, observer, seed)
-    views, rows = _look(
-      looker,
-      kinds,
-      draws_shapes,
-      lambda done, before=i * len(kinds) * count: counter(before + done),
-    )
-    yield looker.step, views, rows
-
-
-def _look(looker, kinds, draws_shapes, report):
-  """Views of the images to show, and statistics of those to measure."""
-  views, rows, done = [], [], 0
+  done = 0
 
   def counted(batches):
     nonlocal done
     for batch in batches:
       yield batch
       done += len(batch[0].labels)
-      report(done)
+      counter(done)
 
+  for step in steps:
+    looker = attention.Looker(run, step, observer, seed)
+    yield looker.step, *_look(looker, kinds, draws_shapes, counted)
+
+
+def _look(looker, kinds, draws_shapes, counted):
+  """Views of the images to show, and statistics of those to measure."""
+  views, rows = [], []
   for kind, (shown, measured) in kinds.items():
     masks = None
     if kind == 'real':
@@ -165,6 +151,21 @@ def _look(looker, kinds, draws_shapes, report):
   return views, rows
 
 
+def _kinds(run, labels, weights, real, count):
+  """Returns ({kind of images: (to show, to measure)}, lines for people)."""
+  c = run.config
+  facts = [
+    f'{run.workdir}, dataset {c.dataset.name}, formula {c.attention_formula}.'
+  ]
+  mixed = np.arange(count, dtype=np.int32) % c.num_classes
+  kinds = {kind: (labels, mixed) for kind in weights}
+  try:
+    kinds |= _real(run, labels, count) if real else {}
+  except errors.UserError as e:
+    facts.append(f'Generated images only, as the data cannot be read: {e}')
+  return kinds, facts
+
+
 def _real(run, labels, count):
   """{'real': images to show and to measure}; empty if nobody would look."""
   if not run.config.discriminator.attention:
@@ -173,11 +174,6 @@ def _real(run, labels, count):
   if not len(shown.labels):
     raise errors.UserError('it has none of these classes; set --classes')
   return {'real': (shown, measured)}
-
-
-def _mixed(run, count):
-  """Labels of images to measure: all classes alike."""
-  return np.arange(count, dtype=np.int32) % run.config.num_classes
 
 
 def _steps(run, steps):
