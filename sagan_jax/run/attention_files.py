@@ -68,6 +68,7 @@ def write(
     _write_figures(output, step, views, run.class_names, points)
   files.write(output / 'statistics.csv', table(rows))
   title = f'Attention of {run.workdir.name}'
+  facts.append(f'Latents of seed {seed}.')
   text = page.render(title, facts, rows, shown, run.class_names)
   files.write(output / 'attention.html', text)
   say(f'{output / "attention.html"}: {len(text) / 2**20:.1f} MB')
