@@ -29,7 +29,7 @@ def test_every_command_says_its_purpose_in_a_line(name):
 
 @pytest.mark.parametrize(
   'name, hint',
-  [('prepaer', "did you mean 'prepare'?"), ('xyz', "there are ['benchmark', ")],
+  [('prepaer', "did you mean 'prepare'?"), ('xyz', "there are ['")],
 )
 def test_refuses_what_is_no_command(name, hint, capsys):
   assert console_script.main([name, '--help']) == 2

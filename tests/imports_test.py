@@ -31,6 +31,7 @@ COMMANDS = (
   'sample',
   'report',
   'export',
+  'attention',
   'sweep',
   'launch',
   'benchmark',

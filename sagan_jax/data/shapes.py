@@ -25,7 +25,7 @@ DEFAULT_NUM_EXAMPLES = 20_000
 # fingerprint, under which statistics of the data set are cached.
 VERSION = 1
 
-_SPLITS = {'train': 0, 'test': 1}
+SPLITS = {'train': 0, 'test': 1}  # The seed of each.
 # Drawing a chunk of this many pixels at a time keeps its temporaries in cache.
 _CHUNK_PIXELS = 1 << 17
 # Drawn examples are kept up to this size: 20,000 of 128 px need 0.98e9 bytes.
@@ -58,9 +58,9 @@ def open_source(
   """
   if num_examples is None:
     num_examples = DEFAULT_NUM_EXAMPLES
-  if split not in _SPLITS:
+  if split not in SPLITS:
     raise errors.UserError(
-      f"dataset 'shapes' has no split {split!r}, only {sorted(_SPLITS)}; set "
+      f"dataset 'shapes' has no split {split!r}, only {sorted(SPLITS)}; set "
       '--config.dataset.split'
     )
   if image_size < 8:
@@ -73,7 +73,7 @@ def open_source(
       f'num_examples {num_examples} must be positive; set '
       '--config.dataset.num_examples'
     )
-  album = _Album(image_size, _SPLITS[split], num_examples)
+  album = _Album(image_size, SPLITS[split], num_examples)
   return indexed.IndexedSource(
     lambda indices: map(album.gather, indices),
     name='shapes',
@@ -144,6 +144,29 @@ def draw(index: np.ndarray, *, image_size: int, seed: int = 0) -> np.ndarray:
   return image
 
 
+def masks(
+  index: np.ndarray, *, image_size: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """Where examples show their figure, and where the marks of its colour.
+
+  Args:
+    index: integers [n], example numbers, as for `draw`.
+    image_size: S, pixels.
+    seed: of the data set, as for `draw`.
+
+  Returns:
+    (figure, marks), float32 [n, S, S]: the share of each pixel that is covered.
+  """
+  index = np.asarray(index)
+  shape = (len(index), image_size, image_size)
+  figure, marks = np.empty(shape, np.float32), np.empty(shape, np.float32)
+  for i, distance in enumerate(figures.FIGURES.values()):
+    rows = index % len(CLASS_NAMES) == i
+    u = _uniform(seed, index[rows], 12)
+    figure[rows], marks[rows] = _covers(distance, u, image_size)
+  return figure, marks
+
+
 def _draw_figure(
   distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
   index: np.ndarray,
@@ -152,37 +175,64 @@ def _draw_figure(
 ) -> np.ndarray:
   """Draws uint8 [n, S, S, 3]: the examples `index`, all of one figure."""
   u = _uniform(seed, index, 12)
+  x, y = _pixels(image_size)
+  cover = np.maximum(*_covers(distance, u, image_size))[..., None]
+
+  front, near, far = _palette(u[5:9])
+  direction = 2 * np.pi * u[9]
+  slope = _column(np.cos(direction)) * x + _column(np.sin(direction)) * y
+  slope = (0.5 + slope * 0.35)[..., None]
+  back = near[:, None, None] + slope * (far - near)[:, None, None]
+  light = (0.9 + 0.1 * y)[None, :, :, None]  # Brighter towards the top.
+  rgb = back + cover * (front[:, None, None] * light - back)
+  return (rgb * 255 + 0.5).astype(np.uint8)
+
+
+def _pixels(image_size: int) -> tuple[np.ndarray, np.ndarray]:
+  """The coordinates of the pixels' centres: (x, y), float32 [S, S]."""
   centre = (np.arange(image_size, dtype=np.float32) + 0.5) * (2 / image_size)
   x, y = np.meshgrid(centre - 1, 1 - centre)
+  return x, y
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+  """Values of images [n], float32, to meet their pixels."""
+  return np.asarray(values, np.float32)[:, None, None]
+
+
+def _covers(
+  distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
+  u: np.ndarray,
+  image_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """How much of each pixel lies under the figure, and under the marks.
+
+  Args:
+    distance: of the figure.
+    u: float64 [12, n], the numbers that `_uniform` has drawn.
+    image_size: S.
+
+  Returns:
+    (figure, marks), float32 [n, S, S] in [0, 1].
+  """
+  x, y = _pixels(image_size)
   pixel = 2 / image_size
 
   def soft(d):
     """Coverage of a pixel at a signed distance from an edge."""
     return np.clip(0.5 - d / pixel, 0, 1)
 
-  def column(values):
-    return np.asarray(values, np.float32)[:, None, None]
-
   angle = (2 * u[0] - 1) * _MAX_TURN
-  scale = column(1 + (2 * u[1] - 1) * _MAX_RESIZE)
-  dx = x - column((2 * u[2] - 1) * _MAX_SHIFT)
-  dy = y - column((2 * u[3] - 1) * _MAX_SHIFT)
-  cos, sin = column(np.cos(angle)) / scale, column(np.sin(angle)) / scale
+  scale = _column(1 + (2 * u[1] - 1) * _MAX_RESIZE)
+  dx = x - _column((2 * u[2] - 1) * _MAX_SHIFT)
+  dy = y - _column((2 * u[3] - 1) * _MAX_SHIFT)
+  cos, sin = _column(np.cos(angle)) / scale, _column(np.sin(angle)) / scale
   figure = distance(cos * dx + sin * dy, cos * dy - sin * dx) * scale
   # Which diagonal carries the marks: |x + s y| folds both corners into one.
-  side = column(np.where(u[4] < 0.5, 1, -1))
+  side = _column(np.where(u[4] < 0.5, 1, -1))
   corner = np.hypot(np.abs(x + side * y) - 2, x - side * y)
   marks = corner * np.float32(np.sqrt(0.5)) - _MARK_RADIUS
-  cover = np.maximum(soft(figure), soft(marks))[..., None]
-
-  front, near, far = _palette(u[5:9])
-  direction = 2 * np.pi * u[9]
-  slope = column(np.cos(direction)) * x + column(np.sin(direction)) * y
-  slope = (0.5 + slope * 0.35)[..., None]
-  back = near[:, None, None] + slope * (far - near)[:, None, None]
-  light = (0.9 + 0.1 * y)[None, :, :, None]  # Brighter towards the top.
-  rgb = back + cover * (front[:, None, None] * light - back)
-  return (rgb * 255 + 0.5).astype(np.uint8)
+  return soft(figure), soft(marks)
 
 
 def _palette(

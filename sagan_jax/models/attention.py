@@ -22,8 +22,9 @@ class SelfAttention(nn.Module):
   Query and key have C/8 channels; there is no bias, no 1/sqrt(D), no position.
   The scalar gate starts at zero, so the block starts as the identity.
 
-  The attention map [B, N, K], float32, rows summing to one, is sown as
-  `attention_map`: `apply(..., mutable=['intermediates'])` returns it.
+  For those who look, `apply(..., mutable=['intermediates'])` returns what is
+  sown: `attention_map`, float32 [B, N, K], rows summing to one; `input`, which
+  is x; and `update`, float32, which is what the gate lets through: y - x.
 
   Attributes:
     conv: makes a spectrally normalised convolution.
@@ -69,7 +70,11 @@ class SelfAttention(nn.Module):
     ).reshape(b, h, w, -1)
     attended = self.conv(c, kernel_size=1, use_bias=False, name='out')(attended)
     gate = self.param('gate', nn.initializers.zeros, ())
-    return layers.add(x, gate * attended.astype(jnp.float32))
+    update = gate * attended.astype(jnp.float32)
+    # No operation of its own: the step of training stays what it was.
+    self.sow('intermediates', 'input', x)
+    self.sow('intermediates', 'update', update)
+    return layers.add(x, update)
 
 
 class ResidualControl(nn.Module):

@@ -27,6 +27,12 @@ def check(weights: str, statistics: str) -> None:
       )
 
 
+def check_seed(seed: int) -> None:
+  """Raises `UserError` unless a seed is one of latents."""
+  if not isinstance(seed, int) or not 0 <= seed < 2**31:
+    raise errors.UserError(f'seed={seed!r} must be an integer in [0, 2**31)')
+
+
 @dataclasses.dataclass(frozen=True)
 class Generator:
   """A generator of one checkpoint: `Run.generator` makes it.
@@ -65,8 +71,7 @@ class Generator:
     Raises:
       UserError: if a number, the seed or the truncation cannot be.
     """
-    if not isinstance(seed, int) or not 0 <= seed < 2**31:
-      raise errors.UserError(f'seed={seed!r} must be an integer in [0, 2**31)')
+    check_seed(seed)
     if truncation is not None and not 0 < truncation < float('inf'):
       raise errors.UserError(
         f'truncation={truncation!r} must be a number of deviations above 0; '

@@ -10,6 +10,7 @@ from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, chunks, sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import agreement, checkpoint, directory, initial
+from sagan_jax.run import attention as attention_lib
 from sagan_jax.run import generator as generator_lib
 from sagan_jax.run import labels as labels_lib
 
@@ -139,7 +140,8 @@ class Run:
     return sampling.on_mesh(self.gan, self.mesh, self.config.eval.batch_size)
 
   @functools.cached_property
-  def _chunk_sampler(self):
+  def chunk_sampler(self):
+    """Makes images that depend on neither batches nor devices."""
     return chunks.ChunkSampler(self.gan, sharding.local_mesh(self.mesh))
 
   @functools.cached_property
@@ -159,12 +161,8 @@ class Run:
   def record(self):
     """Writes config and data to the directory."""
     if self.is_main:
-      directory.record(
-        self.workdir,
-        self.config,
-        directory.facts_of(self.source),
-        self._origin,
-      )
+      facts = directory.facts_of(self.source)
+      directory.record(self.workdir, self.config, facts, self._origin)
 
   def init(self):
     """A fresh `GanState`, replicated on the mesh.
@@ -172,16 +170,16 @@ class Run:
     Raises:
       UserError: if `config.init` names weights that do not fit.
     """
-    given = None
-    if self.config.init.weights is not None:
-      given = initial.Initial(self, self._say)
     init = jax.jit(
       functools.partial(state_lib.init_state, self.gan, self.config.image_size),
       out_shardings=sharding.replicated(self.mesh),
     )
-    state = init(self.config.seed)
-    self._origin = given.origin if given else {}
-    return given.state(state) if given else state
+    if self.config.init.weights is None:
+      self._origin = {}
+      return init(self.config.seed)
+    given = initial.Initial(self, self._say)
+    self._origin = given.origin
+    return given.state(init(self.config.seed))
 
   def restore(self, step=None):
     """The state of a checkpoint, replicated on the mesh.
@@ -230,7 +228,7 @@ class Run:
     which = step, self.checkpointer.last_step(), weights, statistics
     if which not in self._generators:
       self._generators[which] = generator_lib.of_state(
-        self._chunk_sampler,
+        self.chunk_sampler,
         self.restore(step),
         self.config,
         self.mesh,
@@ -277,10 +275,7 @@ class Run:
     return made.sample(labels, seed=seed, truncation=truncation, index=index)
 
   def _checkpoint(self, step):
-    """The `Checkpointer` of a step, as `restore` names it, and its number.
-
-    The number is None for the newest one that is not damaged.
-    """
+    """The `Checkpointer` of a step, and its number; None is the newest good."""
     if step == 'best':
       if not (self.workdir / directory.BEST).exists():
         raise errors.UserError(
@@ -295,6 +290,10 @@ class Run:
         'set --step'
       )
     return self.checkpointer, step
+
+  def attention(self, labels, **options):
+    """What both networks look at: `run.attention.views` of this run."""
+    return attention_lib.views(self, labels, **options)
 
   def _say(self, text):
     if self.is_main:

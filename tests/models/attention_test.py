@@ -110,6 +110,30 @@ def test_rows_of_the_map_sum_to_one(formula, keys):
   np.testing.assert_allclose(sown.sum(-1), np.ones((3, 64)), rtol=1e-6)
 
 
+def test_what_the_block_adds_is_sown():
+  x, params, spectral = _case('attention')
+  y, new = _apply('attention', 'code', x, params, spectral)
+  (shown,), (update,) = (new['intermediates'][k] for k in ('input', 'update'))
+  np.testing.assert_array_equal(shown, _float32(x))
+  assert update.dtype == jnp.float32 and np.abs(update).max() > 1e-3
+  np.testing.assert_array_equal(shown + update, y)
+
+
+def test_nothing_is_computed_only_to_be_sown():
+  """Else those who train would pay for those who look."""
+  x, params, spectral = _case('attention')
+  variables = _float32({'params': params, 'spectral': spectral})
+  jaxpr = jax.make_jaxpr(_block('attention').apply)(variables, _float32(x))
+  used = {id(v) for eqn in jaxpr.eqns for v in eqn.invars}
+  used |= {id(v) for v in jaxpr.jaxpr.outvars}
+  unused = [
+    eqn.primitive.name
+    for eqn in jaxpr.eqns
+    if not used & {id(v) for v in eqn.outvars}
+  ]
+  assert set(unused) <= {'stop_gradient'}  # Which is no operation.
+
+
 def test_the_map_is_kept_only_if_asked_for():
   x, params, spectral = _case('attention')
   _, new = _block('attention').apply(

@@ -1,0 +1,1 @@
+"""Attention maps as numbers, as a picture, and as a page."""
