@@ -8,7 +8,7 @@ import numpy as np
 from sagan_jax import errors, files
 from sagan_jax.gan import attention_maps
 from sagan_jax.pictures.attention import figure, page
-from sagan_jax.run import attention, stop
+from sagan_jax.run import attention, generator, stop
 from sagan_jax.run import labels as labels_lib
 
 _MOST_CLASSES = 10  # That are shown unless others are asked for.
@@ -48,7 +48,7 @@ def write(
     UserError: if what is asked for is not there, or too much for a page, or a
       file cannot be written.
   """
-  attention.check_seed(seed)
+  generator.check_seed(seed)
   labels = chosen_labels(run, classes, num)
   _check_points(run.gan, points)
   steps = _steps(run, steps)

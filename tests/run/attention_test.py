@@ -43,7 +43,7 @@ def test_one_call_returns_the_arrays(workdir):
   [
     ({'labels': [10]}, r'label 10 must be an integer in \[0, 10\)'),
     ({'seed': -1}, r'seed=-1 must be an integer in \[0, 2\*\*31\)'),
-    ({'weights': 'mean'}, "weights='mean' must be 'ema' or 'raw'"),
+    ({'weights': 'mean'}, "weights='mean' must be one of ema, raw"),
     ({'step': 3}, r'has no checkpoint of step 3, only of \[2, 4\]'),
   ],
 )
