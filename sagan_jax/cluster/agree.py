@@ -11,10 +11,12 @@ In a single process there is no group: nothing here does anything.
 """
 
 import threading
+import time
 
 from sagan_jax import errors
 
 _group = None
+_LOOK_SECS = 0.2
 
 
 class Stopped(BaseException):
@@ -23,6 +25,10 @@ class Stopped(BaseException):
   Like `KeyboardInterrupt` no `Exception`: what survives failures, such as the
   guard around evaluations, does not survive this.
   """
+
+
+class LeftOut(Exception):
+  """Others wait in an operation that this process has left out."""
 
 
 class Group:
@@ -92,22 +98,38 @@ class Group:
       return value
     return self.store.wait_for(key)
 
-  def gather(self, what, value, secs=None):
+  def gather(self, what, value, *, early=False):
     """Returns the values of all processes, in their order.
 
     Args:
       what: the values are; never used twice.
       value: of this process, anything that JSON can hold.
-      secs: how long to wait for each of the others; None for as long as it
-        takes.
+      early: whether this process may have left out operations on its way here,
+        for instance because of an exception.
 
     Raises:
-      TimeoutError: if one has not come so far in time.
+      LeftOut: if it has, and others wait there.
     """
-    self.store.set(f'values/{what}/{self.index}', value)
-    return [
-      self.store.wait_for(f'values/{what}/{i}', secs) for i in range(self.count)
-    ]
+    prefix = f'values/{what}/'
+    self.store.set(f'{prefix}{self.index}', value)
+    while early and len(self.store.entries(prefix)) < self.count:
+      if any(entered > self._entered for _, entered in self.signs().values()):
+        raise LeftOut(what)
+      time.sleep(_LOOK_SECS)
+    return [self.store.wait_for(f'{prefix}{i}') for i in range(self.count)]
+
+  def show(self, rounds):
+    """Shows the others a sign of life, and how far this process has come.
+
+    Args:
+      rounds: how many signs there were before.
+    """
+    self.store.set(f'alive/{self.index}', [rounds, self._entered])
+
+  def signs(self):
+    """Returns {process: (rounds, operations entered)} as all have shown it."""
+    shown = self.store.entries('alive/')
+    return {int(i): tuple(sign) for i, sign in shown.items()}
 
   def same(self, what, facts, secs=None):
     """Refuses facts that are not the same on all processes.

@@ -1,7 +1,6 @@
 """What all commands share: one boundary for errors, and how they stop."""
 
 import os
-import re
 import sys
 import traceback
 
@@ -9,11 +8,6 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
 from sagan_jax.run import pulse, restarts, stop, supervisor
 
-# What errors say when another process does not answer any more.
-_OF_OTHERS = re.compile(
-  'Gloo|UNAVAILABLE|DEADLINE_EXCEEDED|[Bb]arrier|Connection (closed|reset)'
-  '|coordination service'
-)
 _owns_process = False
 _neighbors = None
 
@@ -103,7 +97,6 @@ def exit_code(main, argv=None):
     return main(argv) or 0
   except errors.UserError as e:
     print(f'error: {e}', file=sys.stderr, flush=True)
-    _wait_for_another_to_blame(e)
     return _failed(exit_codes.REFUSED, f'error: {e}')
   except restarts.NoProgress as e:
     print(f'error: {e}', file=sys.stderr)
@@ -118,7 +111,6 @@ def exit_code(main, argv=None):
     if not _neighbors:
       raise
     traceback.print_exc()
-    _wait_for_another_to_blame(e)
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
 
 
@@ -127,18 +119,9 @@ def _failed_in_thread(error):
   _failed(exit_codes.REFUSED, f'error: {error}')
 
 
-def _wait_for_another_to_blame(error):
-  """Gives time to find a process whose end breaks what all do together."""
-  while _neighbors and error is not None:
-    # jax raises ValueError too, and orbax what it has made of either.
-    if isinstance(error, TimeoutError) or _OF_OTHERS.search(str(error)):
-      _neighbors.excuse()
-      return
-    error = error.__cause__ or error.__context__
-
-
 def _failed(code, text):
   """Returns an exit code; with several processes it ends all of them."""
   if _neighbors:
+    _neighbors.excuse()
     _neighbors.fail(code, text)
   return code

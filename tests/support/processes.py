@@ -81,10 +81,10 @@ def run(*arguments, **settings):
   return end(start(*arguments, **settings))
 
 
-def run_alone(workdir, devices, name='main', **changes):
-  """Runs one process with several devices."""
+def run_alone(workdir, devices, fault='none', **changes):
+  """Trains in one process with several devices."""
   return subprocess.run(
-    _command(workdir, 'none', name, **changes),
+    _command(workdir, fault, 'main', **changes),
     cwd=ROOT,
     env=_environment(devices),
     capture_output=True,
@@ -92,6 +92,23 @@ def run_alone(workdir, devices, name='main', **changes):
     timeout=TIMEOUT_SECS,
     check=True,
   )
+
+
+def secs_since_fault(output):
+  """Seconds from the last fault, as `faulty` tells of it, until now."""
+  return time.time() - float(re.findall(r'fault at ([\d.]+)', output)[-1])
+
+
+def assert_goes_on_exactly(workdir, *arguments):
+  """Runs a run to its end: as if nothing had disturbed it."""
+  code, _, output = run(workdir, *arguments)
+  assert code == 0, output
+  assert 'watchdog' not in output
+  one = undisturbed()
+  assert digest(workdir) == digest(one)
+  assert metrics(workdir) == metrics(one)
+  assert scores(workdir) == scores(one)
+  assert pictures(workdir) == pictures(one)
 
 
 @functools.cache
