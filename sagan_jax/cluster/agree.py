@@ -39,13 +39,16 @@ class Group:
     index: of this process.
     count: of processes.
     on_failure: called with an exception of a thread; it ends the process.
+    on_error: called where the main thread has an exception; it ends the process
+      if another one is to blame.
   """
 
-  def __init__(self, store, index, count, on_failure=None):
+  def __init__(self, store, index, count, on_failure=None, on_error=None):
     self.store = store
     self.index = index
     self.count = count
     self.on_failure = on_failure
+    self.on_error = on_error
     self._changed = threading.Condition()
     self._entered = 0
     self._held = False
@@ -205,6 +208,15 @@ def fail(error):
   """
   if _group and _group.on_failure:
     _group.on_failure(error)
+
+
+def find_culprit():
+  """Ends this process if another one can be to blame for an exception.
+
+  To be called before what waits for other processes because of it.
+  """
+  if _group and _group.on_error:
+    _group.on_error()
 
 
 def enter():

@@ -38,6 +38,7 @@ class Neighbors:
     self._heard = {}  # {process: (its last sign of life, when)}
     self._answered = False
     self._settled = False
+    self._lost = set()  # Processes that no farewell is to be expected of.
     self._leaving = threading.Lock()
     self._answered_at = time.monotonic()
 
@@ -78,7 +79,7 @@ class Neighbors:
       self._leave(exit_codes.HUNG, 'process 0 has ended before this one')
     self._exit(code)
 
-  def excuse(self):
+  def find_culprit(self):
     """Returns when no other process can be to blame for an error of this one.
 
     What all do together fails at once when a process dies, which the watch
@@ -168,6 +169,7 @@ class Neighbors:
     text = (
       f'process {i} is dead or stuck, it has not been heard of for {secs:.0f} s'
     )
+    self._lost.add(i)
     self._store.set(f'failed/{self._group.index}', [exit_codes.HUNG, text])
     self._leave(exit_codes.HUNG, text)
 
@@ -187,7 +189,7 @@ class Neighbors:
     self._store.set(f'gone/{group.index}', True)
     deadline = time.monotonic() + _FAREWELL_SECS
     while group.index == 0 and time.monotonic() < deadline:
-      if len(self._store.entries('gone/')) == group.count:
+      if len(self._store.entries('gone/')) >= group.count - len(self._lost):
         deadline = 0
       time.sleep(POLL_SECS / 2)  # They say so just before they end.
 

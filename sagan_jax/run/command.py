@@ -84,7 +84,9 @@ def join(args):
   index, count = distributed.initialize(member, args.join_secs)
   pulse.phase('start')
   stop.take_signals()
-  group = agree.Group(coordination.Store(), index, count, _failed_in_thread)
+  group = agree.Group(
+    coordination.Store(), index, count, _failed_in_thread, _find_culprit
+  )
   _neighbors = neighbors.Neighbors(group, stop.can_be_later, pulse.alive)
   agree.start(group)
   _neighbors.start()
@@ -119,9 +121,14 @@ def _failed_in_thread(error):
   _failed(exit_codes.REFUSED, f'error: {error}')
 
 
+def _find_culprit():
+  if _neighbors:
+    _neighbors.find_culprit()
+
+
 def _failed(code, text):
   """Returns an exit code; with several processes it ends all of them."""
   if _neighbors:
-    _neighbors.excuse()
+    _neighbors.find_culprit()
     _neighbors.fail(code, text)
   return code

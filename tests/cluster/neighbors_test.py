@@ -166,7 +166,7 @@ class _Living(fake_store.Store):
 def test_no_other_is_to_blame_when_all_show_that_they_live():
   _, watched = _watched(1, store=_Living(_0=99, _1=99))
   before = _Clock.now
-  watched.excuse()
+  watched.find_culprit()
   assert 0 < _Clock.now - before < 2 * neighbors.POLL_SECS
 
 
@@ -175,7 +175,7 @@ def test_one_that_shows_no_more_life_is_to_blame(capfd, last):
   """One sign may have been on its way when it died."""
   group, watched = _watched(1, store=_Living(_0=99, _1=99, _2=last))
   with pytest.raises(_Ended, match='76'):
-    watched.excuse()
+    watched.find_culprit()
   text = 'process 2 is dead or stuck, it has not been heard of for 5 s'
   assert capfd.readouterr().err == f'{text}\n'
   assert group.store.entries('failed/') == {'1': [76, text]}
@@ -184,5 +184,5 @@ def test_one_that_shows_no_more_life_is_to_blame(capfd, last):
 def test_no_life_is_asked_of_a_coordinator_that_has_gone():
   _, watched = _watched(1, store=_Dead())
   before = _Clock.now
-  watched.excuse()
+  watched.find_culprit()
   assert _Clock.now - before >= neighbors.SILENCE_SECS

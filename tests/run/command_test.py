@@ -73,8 +73,8 @@ class _Neighbors:
   def __init__(self):
     self.calls = []
 
-  def excuse(self):
-    self.calls.append('excuse')
+  def find_culprit(self):
+    self.calls.append('find_culprit')
 
   def fail(self, code, text):
     self.calls.append((code, text))
@@ -93,4 +93,4 @@ def test_an_error_in_one_process_is_told_to_all(monkeypatch, error, code, text):
   neighbors = _Neighbors()
   monkeypatch.setattr(command, '_neighbors', neighbors)
   assert command.exit_code(_raising(error)) == code
-  assert neighbors.calls == ['excuse', (code, text)]
+  assert neighbors.calls == ['find_culprit', (code, text)]
