@@ -20,7 +20,7 @@ from sagan_jax import evaluate, main
 from sagan_jax.run import command
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
-SLOW_SECS = 6
+SLOW_SECS = 7
 
 
 def _raise():
@@ -73,7 +73,7 @@ def _act(kind):
 
 
 def _before(owner, name, action):
-  """Lets a method do something first."""
+  """Lets a method, or a function of a module, do something first."""
   method = getattr(owner, name)
 
   def changed(self, *arguments, **options):
@@ -85,17 +85,16 @@ def _before(owner, name, action):
 
 def _install(kind, where):
   from sagan_jax.evaluation import evaluator
+  from sagan_jax.gan import build
   from sagan_jax.run import checkpoint, loop
 
   phases = {
-    'compile': (loop.Trainer, '_train_from'),
+    'compile': (build, 'lower_step'),
     'save': (checkpoint.Checkpointer, 'save'),
     'evaluation': (evaluator.Evaluator, 'of_state'),
   }
   phase, _, rest = kind.rpartition('-')
-  if kind == 'cd':  # Into a directory of its own.
-    os.chdir(where)
-  elif kind == 'slow':  # In every phase that may be.
+  if kind == 'slow':  # In every phase that may be.
     for owner, name in phases.values():
       _before(owner, name, lambda *_: time.sleep(SLOW_SECS))
   elif phase:
@@ -117,10 +116,12 @@ def _faulty(argv):
   concerned = process == '*' or f'--process_id={process}' in argv
   if concerned and kind == 'differ':
     argv.append('--config.seed=7')
-  several = any(a.startswith('--process_id=') for a in argv)
-  if several and 'SAGAN_JAX_WATCHDOG' not in os.environ:
+  index = [a.split('=')[1] for a in argv if a.startswith('--process_id=')]
+  if index and 'SAGAN_JAX_WATCHDOG' not in os.environ:
     return COMMANDS[name](argv)  # The watchdog itself, which imports nothing.
-  if concerned and kind != 'differ':
+  if concerned and kind == 'cd':  # Into a directory of its own.
+    os.chdir(os.path.join(where, *index))
+  elif concerned and kind != 'differ':
     _install(kind, where)
   if fault == 'gloo':
     _join_itself()

@@ -99,6 +99,16 @@ def secs_since_fault(output):
   return time.time() - float(re.findall(r'fault at ([\d.]+)', output)[-1])
 
 
+def fail(workdir, fault, *flags, secs, told, **codes):
+  """Runs into a fault; it ends all processes in time, and is named."""
+  # Each is the first fault, and no restart without progress.
+  (workdir / 'restarts.json').unlink(missing_ok=True)
+  _, found, output = run(workdir, fault, *flags)
+  assert found == {int(i[1:]): code for i, code in codes.items()}, output
+  assert re.search(told, output), output
+  assert secs_since_fault(output) < secs, output
+
+
 def assert_goes_on_exactly(workdir, *arguments):
   """Runs a run to its end: as if nothing had disturbed it."""
   code, _, output = run(workdir, *arguments)
