@@ -41,8 +41,7 @@ def test_stops_in_all_phases_are_of_all_and_leave_no_trace(tmp_path):
     ('1:compile-terminate', 0),  # There is nothing to save.
     ('0:save-terminate', 2),
     ('1:evaluation-terminate', 2),
-    ('1:terminate:8', 2),
-    ('*:terminate:10', 2),
+    ('*:terminate:8', 2),
   ):
     ended = processes.run(tmp_path, fault)
     output = _assert_stopped(ended, num_saved)

@@ -71,6 +71,7 @@ def test_data_of_the_same_name_and_other_pixels_are_refused(tmp_path, kind):
     f'*:cd:{tmp_path}',
     '--config=quickstart',
     dataset__name=name,
+    dataset__num_examples=None,
   )
   assert (code, codes) == (2, {0: 2, 1: 2}), output
   assert 'the processes of this run differ in the data:' in output

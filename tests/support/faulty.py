@@ -53,6 +53,7 @@ def _fill_the_disk():
 
 def _terminate():
   os.kill(os.getpid(), signal.SIGTERM)
+  time.sleep(1.5)  # Until it is agreed where all stop, so that this is here.
 
 
 KINDS = {

@@ -20,7 +20,7 @@ from sagan_jax.run.run import Run
 from tests.conftest import ROOT
 from tests.support import commands, compilation, tiny
 
-TIMEOUT_SECS = 120
+TIMEOUT_SECS = 240
 NUM_STEPS = 12
 CHANGES = {
   'num_steps': NUM_STEPS,
@@ -67,7 +67,10 @@ def start(workdir, fault='none', *flags, name='main', count=2, **changes):
 
 def end(process):
   """Waits for the end; returns (exit code, {process: its code}, output)."""
-  process.wait(timeout=TIMEOUT_SECS)
+  try:
+    process.wait(timeout=TIMEOUT_SECS)
+  finally:
+    process.kill()  # With all that it has started.
   output = pathlib.Path(process.output.name).read_text()
   codes = {
     int(i): int(code)
