@@ -152,6 +152,6 @@ def failed_anywhere(what, error):
     return own
   try:
     failures = group.gather(what, own, early=error is not None)
-  except agree.LeftOut:
-    raise error from None
+  except agree.LeftOut as e:
+    raise error or e from None
   return next((text for text in failures if text is not None), None)
