@@ -25,6 +25,7 @@ JOINING = 'join'
 _PATIENCE = 6
 # Of threads that only need the lock of the interpreter, whatever the phase.
 _ALIVE_SECS = 60
+_DEAD_SECS = 3  # The same of one that makes no progress either.
 _DUMP_SECS = 3
 _VARIABLE = 'SAGAN_JAX_WATCHDOG'
 _PR_SET_PDEATHSIG = 1
@@ -122,15 +123,14 @@ class _Watch:
       self._progress_at = now
     if seen.alive != last.alive or not seen.alive:
       self._alive_at = now
-    if (silent := now - self._alive_at) > min(self._secs, _ALIVE_SECS):
+    limit = self._secs * (1 if seen.phase in STEPPING else _PATIENCE)
+    stuck, dead = now - self._progress_at, now - self._alive_at
+    if dead > (_DEAD_SECS if stuck > limit else min(self._secs, _ALIVE_SECS)):
       return (
-        f'no thread has run for {silent:.0f} s: it was stopped, or one holds '
+        f'no thread has run for {dead:.0f} s: it was stopped, or one holds '
         "the interpreter's lock"
       )
-    limit = self._secs * (1 if seen.phase in STEPPING else _PATIENCE)
-    if (silent := now - self._progress_at) > limit:
-      return f'no progress for {silent:.0f} s'
-    return None
+    return f'no progress for {stuck:.0f} s' if stuck > limit else None
 
   def _end(self, trouble):
     where = f'phase {self._last.phase!r}, after step {self._last.step}'
