@@ -6,7 +6,7 @@ from tests.support import faulty, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
-SECS = 6
+SECS = 8
 WATCHED = (f'--watchdog_secs={SECS}',)
 
 

@@ -36,9 +36,9 @@ def test_four_processes_are_as_four_devices(tmp_path):
   gloo begin at another device for each quarter of an array.
   """
   four, one = tmp_path / 'four', tmp_path / 'one'
-  code, _, output = processes.run(four, count=4)
+  code, _, output = processes.run(four, count=4, num_steps=6)
   assert code == 0, output
-  processes.run_alone(one, 4, 'gloo')
+  processes.run_alone(one, 4, 'gloo', num_steps=6)
   _assert_same(four, one)
 
 

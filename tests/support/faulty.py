@@ -20,7 +20,7 @@ from sagan_jax import evaluate, main
 from sagan_jax.run import command
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
-SLOW_SECS = 7
+SLOW_SECS = 9
 
 
 def _raise():
