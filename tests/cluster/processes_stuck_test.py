@@ -6,7 +6,8 @@ from tests.support import faulty, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
-SECS = 8
+# Time for a first step, whose end waits for a process that compiles longer.
+SECS = 10
 WATCHED = (f'--watchdog_secs={SECS}',)
 
 

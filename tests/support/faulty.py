@@ -20,7 +20,7 @@ from sagan_jax import evaluate, main
 from sagan_jax.run import command
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
-SLOW_SECS = 9
+SLOW_SECS = 11
 
 
 def _raise():
@@ -95,9 +95,12 @@ def _install(kind, where):
     'evaluation': (evaluator.Evaluator, 'of_state'),
   }
   phase, _, rest = kind.rpartition('-')
-  if kind == 'slow':  # In every phase that may be.
+  if kind == 'slow':  # Once in every phase that may be.
     for owner, name in phases.values():
-      _before(owner, name, lambda *_: time.sleep(SLOW_SECS))
+      left = [SLOW_SECS]
+      _before(
+        owner, name, lambda *_, left=left: left and time.sleep(left.pop())
+      )
   elif phase:
     _before(*phases[phase], lambda *_: _act(rest))
   else:
