@@ -32,7 +32,8 @@ def _raise_as_if_another_had_died():
 
 
 def _hold_the_lock():
-  ctypes.PyDLL(None).sleep(1000)  # Which, unlike a CDLL, does not let go of it.
+  while True:  # A signal ends the sleep, which, of a PyDLL, holds the lock.
+    ctypes.PyDLL(None).sleep(1000)
 
 
 def _stall():
