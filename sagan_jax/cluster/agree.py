@@ -11,10 +11,12 @@ In a single process there is no group: nothing here does anything.
 """
 
 import threading
+import time
 
 from sagan_jax import errors
 
 _group = None
+_LOOK_SECS = 0.2
 
 
 class Stopped(BaseException):
@@ -25,6 +27,10 @@ class Stopped(BaseException):
   """
 
 
+class LeftOut(Exception):
+  """Others wait in an operation that this process has left out."""
+
+
 class Group:
   """This process among the others.
 
@@ -33,13 +39,16 @@ class Group:
     index: of this process.
     count: of processes.
     on_failure: called with an exception of a thread; it ends the process.
+    on_error: called where the main thread has an exception; it ends the process
+      if another one is to blame.
   """
 
-  def __init__(self, store, index, count, on_failure=None):
+  def __init__(self, store, index, count, on_failure=None, on_error=None):
     self.store = store
     self.index = index
     self.count = count
     self.on_failure = on_failure
+    self.on_error = on_error
     self._changed = threading.Condition()
     self._entered = 0
     self._held = False
@@ -92,22 +101,38 @@ class Group:
       return value
     return self.store.wait_for(key)
 
-  def gather(self, what, value, secs=None):
+  def gather(self, what, value, *, early=False):
     """Returns the values of all processes, in their order.
 
     Args:
       what: the values are; never used twice.
       value: of this process, anything that JSON can hold.
-      secs: how long to wait for each of the others; None for as long as it
-        takes.
+      early: whether this process may have left out operations on its way here,
+        for instance because of an exception.
 
     Raises:
-      TimeoutError: if one has not come so far in time.
+      LeftOut: if it has, and others wait there.
     """
-    self.store.set(f'values/{what}/{self.index}', value)
-    return [
-      self.store.wait_for(f'values/{what}/{i}', secs) for i in range(self.count)
-    ]
+    prefix = f'values/{what}/'
+    self.store.set(f'{prefix}{self.index}', value)
+    while early and len(self.store.entries(prefix)) < self.count:
+      if any(entered > self._entered for _, entered in self.signs().values()):
+        raise LeftOut(what)
+      time.sleep(_LOOK_SECS)
+    return [self.store.wait_for(f'{prefix}{i}') for i in range(self.count)]
+
+  def show(self, rounds):
+    """Shows the others a sign of life, and how far this process has come.
+
+    Args:
+      rounds: how many signs there were before.
+    """
+    self.store.set(f'alive/{self.index}', [rounds, self._entered])
+
+  def signs(self):
+    """Returns {process: (rounds, operations entered)} as all have shown it."""
+    shown = self.store.entries('alive/')
+    return {int(i): tuple(sign) for i, sign in shown.items()}
 
   def same(self, what, facts, secs=None):
     """Refuses facts that are not the same on all processes.
@@ -183,6 +208,15 @@ def fail(error):
   """
   if _group and _group.on_failure:
     _group.on_failure(error)
+
+
+def find_culprit():
+  """Ends this process if another one can be to blame for an exception.
+
+  To be called before what waits for other processes because of it.
+  """
+  if _group and _group.on_error:
+    _group.on_error()
 
 
 def enter():

@@ -15,6 +15,8 @@ from sagan_jax.cluster import coordination, exit_codes
 POLL_SECS = 0.5
 # A process that has not been heard of for so long is taken for dead.
 SILENCE_SECS = 15
+# The same where an error says, too, that something is wrong.
+DOUBT_SECS = 5
 _FAREWELL_SECS = 5
 
 
@@ -33,9 +35,10 @@ class Neighbors:
     self._store = group.store
     self._can_stop_later = can_stop_later
     self._beat = beat
-    self._heard = {}  # {process: (what it said last, when)}
+    self._heard = {}  # {process: (its last sign of life, when)}
     self._answered = False
     self._settled = False
+    self._lost = set()  # Processes that no farewell is to be expected of.
     self._leaving = threading.Lock()
     self._answered_at = time.monotonic()
 
@@ -76,20 +79,34 @@ class Neighbors:
       self._leave(exit_codes.HUNG, 'process 0 has ended before this one')
     self._exit(code)
 
-  def excuse(self, secs=SILENCE_SECS + 5):
-    """Gives the watch the time to find another process to blame for an error.
+  def find_culprit(self):
+    """Returns when no other process can be to blame for an error of this one.
 
-    A collective fails at once when a process dies, which others find out later.
-    If one is found this process ends and nothing returns.
+    What all do together fails at once when a process dies, which the watch
+    finds out later. So all must show that they live, whatever the error says;
+    if one does not, all processes end because of it and nothing returns.
     """
-    time.sleep(secs)
+    nothing = -1, 0
+    began = time.monotonic()
+    try:
+      before = self._group.signs()
+      while silent := [
+        i
+        for i, sign in self._group.signs().items()
+        if sign[0] < before.get(i, nothing)[0] + 2  # One may be on its way.
+      ]:
+        if time.monotonic() - began > DOUBT_SECS:
+          self._give_up(silent[0], DOUBT_SECS)
+        time.sleep(POLL_SECS / 2)
+    except coordination.Gone:
+      time.sleep(SILENCE_SECS)  # The watch ends this process.
 
   def _watch(self):
     rounds = 0
     while True:
       self._beat()
       try:
-        self._store.set(f'alive/{self._group.index}', rounds)
+        self._group.show(rounds)
         self._read()
         if self._group.index == 0:
           self._find_silent()
@@ -140,17 +157,21 @@ class Neighbors:
   def _find_silent(self):
     now = time.monotonic()
     finished = self._store.entries('finished/')
-    for i, said in self._store.entries('alive/').items():
-      if self._heard.get(i, (None, 0))[0] != said:
-        self._heard[i] = said, now
+    for i, sign in self._group.signs().items():
+      if self._heard.get(i, (None, 0))[0] != sign:
+        self._heard[i] = sign, now
     for i, (_, when) in self._heard.items():
-      if now - when > SILENCE_SECS and i not in finished:
-        text = (
-          f'process {i} is dead or stuck, it has not been heard of for '
-          f'{now - when:.0f} s'
-        )
-        self._store.set('failed/0', [exit_codes.HUNG, text])
-        self._leave(exit_codes.HUNG, text)
+      if now - when > SILENCE_SECS and str(i) not in finished:
+        self._give_up(i, now - when)
+
+  def _give_up(self, i, secs):
+    """Ends all processes because one of them is silent."""
+    text = (
+      f'process {i} is dead or stuck, it has not been heard of for {secs:.0f} s'
+    )
+    self._lost.add(i)
+    self._store.set(f'failed/{self._group.index}', [exit_codes.HUNG, text])
+    self._leave(exit_codes.HUNG, text)
 
   def _leave(self, code, text):
     """Ends this process because of what was heard."""
@@ -168,7 +189,7 @@ class Neighbors:
     self._store.set(f'gone/{group.index}', True)
     deadline = time.monotonic() + _FAREWELL_SECS
     while group.index == 0 and time.monotonic() < deadline:
-      if len(self._store.entries('gone/')) == group.count:
+      if len(self._store.entries('gone/')) >= group.count - len(self._lost):
         deadline = 0
       time.sleep(POLL_SECS / 2)  # They say so just before they end.
 

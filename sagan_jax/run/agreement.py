@@ -163,9 +163,7 @@ def failed_anywhere(what, error):
   if not group:
     return own
   try:
-    failures = group.gather(what, own, None if error is None else COMMAND_SECS)
-  except TimeoutError:
-    if error is None:
-      raise
-    raise error from None
+    failures = group.gather(what, own, early=error is not None)
+  except agree.LeftOut as e:
+    raise error or e from None
   return next((text for text in failures if text is not None), None)

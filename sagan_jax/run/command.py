@@ -1,7 +1,6 @@
 """What all commands share: one boundary for errors, and how they stop."""
 
 import os
-import re
 import sys
 import traceback
 
@@ -9,11 +8,6 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
 from sagan_jax.run import program_cache, pulse, restarts, stop, supervisor
 
-# What errors say when another process does not answer any more.
-_OF_OTHERS = re.compile(
-  'Gloo|UNAVAILABLE|DEADLINE_EXCEEDED|[Bb]arrier|Connection (closed|reset)'
-  '|coordination service'
-)
 _owns_process = False
 _neighbors = None
 
@@ -98,7 +92,9 @@ def join(args):
   index, count = distributed.initialize(member, args.join_secs)
   pulse.phase('start')
   stop.take_signals()
-  group = agree.Group(coordination.Store(), index, count, _failed_in_thread)
+  group = agree.Group(
+    coordination.Store(), index, count, _failed_in_thread, _find_culprit
+  )
   _neighbors = neighbors.Neighbors(group, stop.can_be_later, pulse.alive)
   agree.start(group)
   _neighbors.start()
@@ -111,7 +107,6 @@ def exit_code(main, argv=None):
     return main(argv) or 0
   except errors.UserError as e:
     print(f'error: {e}', file=sys.stderr, flush=True)
-    _wait_for_another_to_blame(e)
     return _failed(exit_codes.REFUSED, f'error: {e}')
   except restarts.NoProgress as e:
     print(f'error: {e}', file=sys.stderr)
@@ -126,7 +121,6 @@ def exit_code(main, argv=None):
     if not _neighbors:
       raise
     traceback.print_exc()
-    _wait_for_another_to_blame(e)
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
 
 
@@ -135,18 +129,14 @@ def _failed_in_thread(error):
   _failed(exit_codes.REFUSED, f'error: {error}')
 
 
-def _wait_for_another_to_blame(error):
-  """Gives time to find a process whose end breaks what all do together."""
-  while _neighbors and error is not None:
-    # jax raises ValueError too, and orbax what it has made of either.
-    if isinstance(error, TimeoutError) or _OF_OTHERS.search(str(error)):
-      _neighbors.excuse()
-      return
-    error = error.__cause__ or error.__context__
+def _find_culprit():
+  if _neighbors:
+    _neighbors.find_culprit()
 
 
 def _failed(code, text):
   """Returns an exit code; with several processes it ends all of them."""
   if _neighbors:
+    _neighbors.find_culprit()
     _neighbors.fail(code, text)
   return code

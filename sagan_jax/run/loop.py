@@ -92,6 +92,7 @@ class Trainer:
       if self._writer:
         stack.callback(self._writer.close)
       stack.callback(self.run.checkpointer.close)
+      stack.push(_find_culprit)  # The others may never do their part of a save.
       step = int(state.step)
       if pulse.watched():  # Then something may restart the run.
         stack.enter_context(restarts.counted(self.run.workdir, step))
@@ -207,6 +208,12 @@ class Trainer:
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
+
+
+def _find_culprit(kind, error, traceback):
+  del kind, traceback
+  if isinstance(error, Exception):
+    agree.find_culprit()
 
 
 def _open_writer(run, start_step, say):

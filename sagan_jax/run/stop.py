@@ -22,7 +22,7 @@ EXIT_CODE = exit_codes.STOPPED
 
 # How long a process that was asked to stop still waits to meet the others.
 JOIN_SECS = 15
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = threading.Event()
 _deferred = threading.Event()
 _joining = threading.Event()
@@ -39,12 +39,14 @@ def install():
   # The C handler writes the number here, whatever the main thread is doing.
   signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
   take_signals()
+  # A watchdog holds them back from its child until now.
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
   _start(_watch, reader, name='signals')
 
 
 def take_signals():
   """Takes over both signals again, from a library that has since."""
-  for number in _SIGNALS:
+  for number in SIGNALS:
     signal.signal(number, _ignore)
 
 
@@ -153,7 +155,7 @@ def _start(target, reader, name):
 
 def _watch(reader):
   while numbers := os.read(reader, 1):
-    if numbers[0] in _SIGNALS:
+    if numbers[0] in SIGNALS:
       _act(numbers[0], asked_before=requested() and not _watched)
 
 

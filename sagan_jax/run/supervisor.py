@@ -16,7 +16,7 @@ import sys
 import time
 
 from sagan_jax.cluster import exit_codes
-from sagan_jax.run import pulse
+from sagan_jax.run import pulse, stop
 
 DEFAULT_SECS = 600
 # The phases in which steps should follow each other; others may take longer.
@@ -25,9 +25,9 @@ JOINING = 'join'
 _PATIENCE = 6
 # Of threads that only need the lock of the interpreter, whatever the phase.
 _ALIVE_SECS = 60
+_DEAD_SECS = 3  # The same of one that makes no progress either.
 _DUMP_SECS = 3
 _VARIABLE = 'SAGAN_JAX_WATCHDOG'
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -77,11 +77,14 @@ def supervise(secs, several, not_met, asked=False):
     _forward_signals(writer)
     if asked:
       os.write(writer, bytes([signal.SIGTERM]))
+    # They would kill a child that has not come so far as to handle them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
     child = subprocess.Popen(
       [sys.executable, *sys.orig_argv[1:]],
       env=os.environ | {_VARIABLE: described},
       pass_fds=(file.fileno(), reader),
     )
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
     os.close(reader)
     code = _Watch(child, seen, secs).wait()
     if several and code == -signal.SIGABRT:
@@ -121,14 +124,13 @@ class _Watch:
     if seen.alive != last.alive or not seen.alive:
       self._alive_at = now
     limit = self._secs * (1 if seen.phase in STEPPING else _PATIENCE)
-    if (silent := now - self._progress_at) > limit:
-      return f'no progress for {silent:.0f} s'
-    if (silent := now - self._alive_at) > min(self._secs, _ALIVE_SECS):
+    stuck, dead = now - self._progress_at, now - self._alive_at
+    if dead > (_DEAD_SECS if stuck > limit else min(self._secs, _ALIVE_SECS)):
       return (
-        f'no thread has run for {silent:.0f} s: it was stopped, or one holds '
+        f'no thread has run for {dead:.0f} s: it was stopped, or one holds '
         "the interpreter's lock"
       )
-    return None
+    return f'no progress for {stuck:.0f} s' if stuck > limit else None
 
   def _end(self, trouble):
     where = f'phase {self._last.phase!r}, after step {self._last.step}'
@@ -150,7 +152,7 @@ def _forward_signals(writer):
     with contextlib.suppress(OSError):
       os.write(writer, bytes([number]))
 
-  for number in _SIGNALS:
+  for number in stop.SIGNALS:
     signal.signal(number, forward)
   signal.set_wakeup_fd(-1)  # Of `stop`, which would end this process.
 

@@ -34,9 +34,24 @@ def test_gather_gives_the_values_of_all_in_order():
   assert found == [[0, 10, 20]] * 3
 
 
-def test_gather_does_not_wait_for_ever():
-  with pytest.raises(TimeoutError):
-    _groups(2)[0].gather('failed', None, secs=0.1)
+def test_one_that_is_early_waits_while_the_others_wait_for_nothing():
+  groups = _groups(3)
+
+  def come(i):
+    groups[i].show(0)
+    time.sleep(0.3 * i)
+    return groups[i].gather('failed', i, early=i == 0)
+
+  assert fake_store.together(3, come) == [[0, 1, 2]] * 3
+
+
+def test_one_that_others_wait_for_elsewhere_does_not_wait_for_them():
+  groups = _groups(3)
+  groups[2].enter()  # Something that the first has left out.
+  for group in groups:
+    group.show(0)
+  with pytest.raises(agree.LeftOut, match='failed'):
+    groups[0].gather('failed', 'KeyError', early=True)
 
 
 def test_equal_facts_are_no_difference():

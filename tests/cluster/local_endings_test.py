@@ -39,6 +39,17 @@ sys.exit(75)
   assert 'restart' not in errors  # It was asked to stop.
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_a_signal_meets_too_early_has_lost_nothing(number):
+  early = f'signal.signal({int(number)}, signal.SIG_DFL)\nsay("ready")\n{WAIT}'
+  process = start(early)
+  wait_for(process, '[0] ready', '[1] ready')
+  process.send_signal(number)
+  _, errors = process.communicate(timeout=TIMEOUT_SECS)
+  assert process.returncode == 75
+  assert errors.count('ended with 75 (stopped and saved)') == 2
+
+
 def test_the_others_may_end_by_themselves():
   script = """
 signal.signal(signal.SIGTERM, lambda *_: say('SIGTERM'))

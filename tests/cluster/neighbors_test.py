@@ -84,12 +84,12 @@ def test_process_0_names_who_is_silent(capfd):
   group, watched = _watched(0, count=3)
   for rounds in range(30):
     for i in 0, 1:
-      group.store.set(f'alive/{i}', rounds)
-    group.store.set('alive/2', 0)
+      group.store.set(f'alive/{i}', [rounds, 0])
+    group.store.set('alive/2', [0, 0])
     watched._find_silent()
     _Clock.sleep(0.5)
   _Clock.sleep(0.1)
-  group.store.set('alive/1', 30)
+  group.store.set('alive/1', [30, 0])
   with pytest.raises(_Ended, match='76'):
     watched._find_silent()
   text = 'process 2 is dead or stuck, it has not been heard of for 15 s'
@@ -99,7 +99,7 @@ def test_process_0_names_who_is_silent(capfd):
 
 def test_who_has_finished_may_be_silent():
   group, watched = _watched(0)
-  group.store.set('alive/1', 5)
+  group.store.set('alive/1', [5, 0])
   group.store.set('finished/1', 0)
   for _ in range(100):
     watched._find_silent()
@@ -119,6 +119,10 @@ class _Dead(fake_store.Store):
 
   def set(self, key, value):
     del key, value
+    raise coordination.Gone('connection refused')
+
+  def entries(self, prefix):
+    del prefix
     raise coordination.Gone('connection refused')
 
 
@@ -144,8 +148,41 @@ def test_a_coordinator_that_does_not_answer_ends_the_process(capfd):
   assert 'coordinates, has not answered for 16 s' in capfd.readouterr().err
 
 
-def test_an_error_of_what_all_do_waits_for_another_to_blame():
-  _, watched = _watched(1)
+class _Living(fake_store.Store):
+  """Where processes show signs of life, once per look, up to a number."""
+
+  def __init__(self, **last):
+    super().__init__()
+    self._last = last
+    self._rounds = 5
+
+  def entries(self, prefix):
+    self._rounds += 1
+    for i, last in self._last.items():
+      self.set(f'alive/{i[1:]}', [min(self._rounds, last), 0])
+    return super().entries(prefix)
+
+
+def test_no_other_is_to_blame_when_all_show_that_they_live():
+  _, watched = _watched(1, store=_Living(_0=99, _1=99))
   before = _Clock.now
-  watched.excuse()
-  assert _Clock.now - before > neighbors.SILENCE_SECS
+  watched.find_culprit()
+  assert 0 < _Clock.now - before < 2 * neighbors.POLL_SECS
+
+
+@pytest.mark.parametrize('last', [6, 7])
+def test_one_that_shows_no_more_life_is_to_blame(capfd, last):
+  """One sign may have been on its way when it died."""
+  group, watched = _watched(1, store=_Living(_0=99, _1=99, _2=last))
+  with pytest.raises(_Ended, match='76'):
+    watched.find_culprit()
+  text = 'process 2 is dead or stuck, it has not been heard of for 5 s'
+  assert capfd.readouterr().err == f'{text}\n'
+  assert group.store.entries('failed/') == {'1': [76, text]}
+
+
+def test_no_life_is_asked_of_a_coordinator_that_has_gone():
+  _, watched = _watched(1, store=_Dead())
+  before = _Clock.now
+  watched.find_culprit()
+  assert _Clock.now - before >= neighbors.SILENCE_SECS

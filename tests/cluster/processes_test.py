@@ -1,34 +1,27 @@
-"""Two processes as one run, on this machine."""
+"""Several processes as one run, on this machine: the same, or refused."""
 
-import contextlib
-import signal
-import time
-
+import numpy as np
 import pytest
+from PIL import Image
 
+from sagan_jax import prepare
 from sagan_jax.run import restarts
 from tests.support import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
-STOP_SECS = 30
 
-
-def _goes_on_exactly(workdir):
-  code, _, output = processes.run(workdir)
-  assert code == 0, output
-  one = processes.undisturbed()
+def _assert_same(workdir, one):
   assert processes.digest(workdir) == processes.digest(one)
-  assert processes.metrics(workdir)[-1] == processes.metrics(one)[-1]
+  assert processes.pictures(workdir) == processes.pictures(one)
+  assert processes.metrics(workdir) == processes.metrics(one)
+  assert processes.scores(workdir) == processes.scores(one)
 
 
 def test_two_processes_are_as_two_devices(tmp_path):
   code, _, output = processes.run(tmp_path)
   assert code == 0, output
-  one = processes.undisturbed()
-  assert processes.digest(tmp_path) == processes.digest(one)
-  assert processes.pictures(tmp_path) == processes.pictures(one)
-  assert processes.metrics(tmp_path) == processes.metrics(one)
+  _assert_same(tmp_path, processes.undisturbed())
   scores = processes.scores(tmp_path)
   code, _, output = processes.run(tmp_path, name='evaluate')
   assert code == 0, output
@@ -36,69 +29,53 @@ def test_two_processes_are_as_two_devices(tmp_path):
   assert {step: again[step] for step in scores} == scores
 
 
-def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
-  launcher = processes.start(tmp_path, num_steps=100_000)
-  processes.wait_for_line(launcher, 'step 6/')
-  began = time.monotonic()
-  processes.terminate(launcher, 1)
-  time.sleep(1)
-  if launcher.poll() is None:
-    with contextlib.suppress(AssertionError):  # It may have ended by itself.
-      processes.terminate(launcher, 0)
-  code, codes, output = processes.end(launcher)
-  assert time.monotonic() - began < STOP_SECS
-  assert (code, codes) == (75, {0: 75, 1: 75}), output
-  lines = [x[4:] for x in output.splitlines() if 'stopped after step' in x]
-  assert len(lines) == 2, output
-  assert len(set(lines)) == 1, output
+def test_four_processes_are_as_four_devices(tmp_path):
+  """That sum in the same order, as jax does not within a process.
+
+  There gloo is not used, and sums are in the order of the devices; the sums of
+  gloo begin at another device for each quarter of an array.
+  """
+  four, one = tmp_path / 'four', tmp_path / 'one'
+  code, _, output = processes.run(four, count=4, num_steps=6)
+  assert code == 0, output
+  processes.run_alone(one, 4, 'gloo', num_steps=6)
+  _assert_same(four, one)
 
 
-@pytest.mark.parametrize(
-  'fault, resumes',
-  [
-    ('1:terminate:5', True),
-    ('0:save-terminate', False),
-    ('1:evaluation-terminate', True),
-    ('1:compile-terminate', False),
-  ],
-)
-def test_a_stop_in_any_phase_is_of_all_and_goes_on_exactly(
-  tmp_path, fault, resumes
-):
-  began = time.monotonic()
-  code, codes, output = processes.run(tmp_path, fault)
-  assert (code, codes) == (75, {0: 75, 1: 75}), output
-  assert time.monotonic() - began < 2 * STOP_SECS  # With the start.
-  if resumes:  # `random_stops` does so after any.
-    _goes_on_exactly(tmp_path)
+def _write_folder(place, shade):
+  rng = np.random.default_rng(0)
+  for i in range(64):
+    path = place / 'images' / 'train' / 'ab'[i % 2] / f'{i:02d}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = rng.integers(0, 200, (32, 32, 3), np.uint8)
+    pixels[0, 0] += shade * (i == 7)
+    Image.fromarray(pixels).save(path, compress_level=0)
+  return path
 
 
-def test_a_killed_process_ends_the_other_and_the_restart_is_exact(tmp_path):
-  code, codes, output = processes.run(tmp_path, '1:kill:6')
-  assert (code, codes) == (76, {0: 76, 1: 128 + signal.SIGKILL}), output
-  assert '[0] process 1 is dead or stuck' in output
-  _goes_on_exactly(tmp_path)
-
-
-def test_a_fault_in_one_process_ends_the_other_and_is_named(tmp_path):
-  code, codes, output = processes.run(tmp_path, '1:raise:6')
-  assert (code, codes) == (1, {0: 1, 1: 1}), output
-  assert "[0] process 1: KeyError: 'a fault of the program'" in output
-
-
-def test_a_full_disk_of_one_process_ends_both(tmp_path):
-  code, codes, output = processes.run(tmp_path, '1:disk:6')
-  assert (code, codes) == (2, {0: 2, 1: 2}), output
-  assert '[0] process 1: error: ' in output
-
-
-def test_a_process_that_is_stuck_is_named_with_its_phase(tmp_path):
+@pytest.mark.parametrize('kind', ['folder', 'array'])
+def test_data_of_the_same_name_and_other_pixels_are_refused(tmp_path, kind):
+  places = [tmp_path / str(i) for i in range(2)]
+  sizes = {
+    _write_folder(place, i).stat().st_size for i, place in enumerate(places)
+  }
+  assert len(sizes) == 1  # Of a pixel in a file of the same size.
+  if kind == 'array':
+    for place in places:
+      source = f'--source=folder:{place}/images'
+      target = f'--output={place}/arrays'
+      prepare.main([source, '--image_size=32', target])
+  name = {'folder': 'folder:images', 'array': 'array:arrays'}[kind]
   code, codes, output = processes.run(
-    tmp_path, '1:stall:6', '--watchdog_secs=5'
+    tmp_path / 'run',
+    f'*:cd:{tmp_path}',
+    '--config=quickstart',
+    dataset__name=name,
+    dataset__num_examples=None,
   )
-  assert code == 76, output
-  assert set(codes.values()) == {76}, output
-  assert "[1] watchdog: no progress for 5 s (phase 'data'" in output
+  assert (code, codes) == (2, {0: 2, 1: 2}), output
+  assert 'the processes of this run differ in the data:' in output
+  assert 'fingerprint: ' in output
 
 
 def test_processes_that_differ_are_refused(tmp_path):

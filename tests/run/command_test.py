@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sagan_jax import errors
-from sagan_jax.run import command, stop
+from sagan_jax.run import command, restarts, stop
 from tests.conftest import ROOT
 
 
@@ -73,45 +73,24 @@ class _Neighbors:
   def __init__(self):
     self.calls = []
 
-  def excuse(self):
-    self.calls.append('excuse')
+  def find_culprit(self):
+    self.calls.append('find_culprit')
 
   def fail(self, code, text):
     self.calls.append((code, text))
 
 
 @pytest.mark.parametrize(
-  'error, calls',
+  'error, code, text',
   [
-    (errors.UserError('x'), [(2, 'error: x')]),
-    (KeyError('x'), [(1, "KeyError: 'x'")]),
-    (
-      ValueError('Gloo AllGather failed: Connection closed by peer'),
-      [
-        'excuse',
-        (1, 'ValueError: Gloo AllGather failed: Connection closed by peer'),
-      ],
-    ),
-    (TimeoutError('x'), ['excuse', (1, 'TimeoutError: x')]),
+    (errors.UserError('x'), 2, 'error: x'),
+    (restarts.NoProgress('x'), 77, 'error: x'),
+    (KeyError('x'), 1, "KeyError: 'x'"),
   ],
 )
-def test_an_error_in_one_process_is_told_to_all(monkeypatch, error, calls):
+def test_an_error_in_one_process_is_told_to_all(monkeypatch, error, code, text):
+  """If no other process is to blame for it."""
   neighbors = _Neighbors()
   monkeypatch.setattr(command, '_neighbors', neighbors)
-  command.exit_code(_raising(error))
-  assert neighbors.calls == calls
-
-
-def test_the_cause_of_an_error_counts_too(monkeypatch):
-  neighbors = _Neighbors()
-  monkeypatch.setattr(command, '_neighbors', neighbors)
-
-  def main(argv):
-    del argv
-    try:
-      raise RuntimeError('Barrier timed out')
-    except RuntimeError as e:
-      raise errors.UserError('no checkpoint was written') from e
-
-  command.exit_code(main)
-  assert neighbors.calls[0] == 'excuse'
+  assert command.exit_code(_raising(error)) == code
+  assert neighbors.calls == ['find_culprit', (code, text)]

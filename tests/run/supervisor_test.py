@@ -168,6 +168,14 @@ def test_a_signal_to_both_is_one_request():
   assert _end(process)[0] == 0
 
 
+def test_a_signal_to_a_child_that_has_just_begun_is_kept_for_it():
+  body = 'os.kill(os.getpid(), signal.SIGTERM)\nstop.install()\ntime.sleep(60)'
+  process, _ = _start(body)
+  code, text = _end(process)
+  assert code == 75
+  assert 'stopped; run the same command again to go on' in text
+
+
 def test_the_child_does_not_outlive_the_watchdog():
   process, child = _start('time.sleep(60)')
   process.kill()

@@ -4,6 +4,9 @@
 
 FAULT is PROCESS:KIND:STEP, of one process (or `*`, all); `none` for none. After
 that step, or in that phase, the process does what a function below says.
+
+`gloo` is no fault: a single process that is joined with itself, so that its
+devices sum in the order of several processes.
 """
 
 import ctypes
@@ -15,18 +18,22 @@ import time
 
 from sagan_jax import evaluate, main
 from sagan_jax.run import command
-from tests.support import tiny
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
-SLOW_SECS = 8
+SLOW_SECS = 11
 
 
 def _raise():
   raise KeyError('a fault of the program')
 
 
+def _raise_as_if_another_had_died():
+  raise ValueError('Gloo AllReduce failed: Connection closed by peer')
+
+
 def _hold_the_lock():
-  ctypes.PyDLL(None).sleep(1000)  # Which, unlike a CDLL, does not let go of it.
+  while True:  # A signal ends the sleep, which, of a PyDLL, holds the lock.
+    ctypes.PyDLL(None).sleep(1000)
 
 
 def _stall():
@@ -47,10 +54,12 @@ def _fill_the_disk():
 
 def _terminate():
   os.kill(os.getpid(), signal.SIGTERM)
+  time.sleep(1.5)  # Until it is agreed where all stop, so that this is here.
 
 
 KINDS = {
   'raise': _raise,
+  'accuse': _raise_as_if_another_had_died,
   'lock': _hold_the_lock,
   'stall': _stall,
   'stop': _stop,
@@ -60,8 +69,13 @@ KINDS = {
 }
 
 
+def _act(kind):
+  os.write(2, f'fault at {time.time()}\n'.encode())
+  KINDS[kind]()
+
+
 def _before(owner, name, action):
-  """Lets a method do something first."""
+  """Lets a method, or a function of a module, do something first."""
   method = getattr(owner, name)
 
   def changed(self, *arguments, **options):
@@ -71,33 +85,31 @@ def _before(owner, name, action):
   setattr(owner, name, changed)
 
 
-def _install(kind, step):
+def _install(kind, where):
   from sagan_jax.evaluation import evaluator
+  from sagan_jax.gan import build
   from sagan_jax.run import checkpoint, loop
 
-  if kind == 'slow':  # In every phase that may be.
-
-    def slow(*_):
-      time.sleep(SLOW_SECS)
-
-    _before(loop.Trainer, '_train_from', slow)
-    _before(checkpoint.Checkpointer, 'save', slow)
-    _before(evaluator.Evaluator, 'of_state', slow)
-  elif kind.startswith('evaluation-'):
-    act = KINDS[kind.removeprefix('evaluation-')]
-    _before(evaluator.Evaluator, 'of_state', lambda *_: act())
-  elif kind.startswith('save-'):
-    act = KINDS[kind.removeprefix('save-')]
-    _before(checkpoint.Checkpointer, 'save', lambda *_: act())
-  elif kind.startswith('compile-'):
-    act = KINDS[kind.removeprefix('compile-')]
-    _before(loop.Trainer, '_train_from', lambda *_: act())
+  phases = {
+    'compile': (build, 'lower_step'),
+    'save': (checkpoint.Checkpointer, 'save'),
+    'evaluation': (evaluator.Evaluator, 'of_state'),
+  }
+  phase, _, rest = kind.rpartition('-')
+  if kind == 'slow':  # Once in every phase that may be.
+    for owner, name in phases.values():
+      left = [SLOW_SECS]
+      _before(
+        owner, name, lambda *_, left=left: left and time.sleep(left.pop())
+      )
+  elif phase:
+    _before(*phases[phase], lambda *_: _act(rest))
   else:
 
     def at_step(_, batches, state):
       del batches
-      if int(state.step) == step:
-        KINDS[kind]()
+      if int(state.step) == int(where):
+        _act(kind)
 
     _before(loop.Trainer, '_next', at_step)
 
@@ -105,15 +117,31 @@ def _install(kind, step):
 def _faulty(argv):
   name, fault, *argv = sys.argv[1:]
   process, _, rest = fault.partition(':')
-  kind, _, step = rest.partition(':')
-  if f'--process_id={process}' in argv or process == '*':
-    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-    if kind == 'differ':
-      argv.append('--config.seed=7')
-    elif 'SAGAN_JAX_WATCHDOG' in os.environ:  # Not in the watchdog itself.
-      _install(kind, int(step or 0))
+  kind, _, where = rest.partition(':')
+  concerned = process == '*' or f'--process_id={process}' in argv
+  if concerned and kind == 'differ':
+    argv.append('--config.seed=7')
+  index = [a.split('=')[1] for a in argv if a.startswith('--process_id=')]
+  if index and 'SAGAN_JAX_WATCHDOG' not in os.environ:
+    return COMMANDS[name](argv)  # The watchdog itself, which imports nothing.
+  if concerned and kind == 'cd':  # Into a directory of its own.
+    os.chdir(os.path.join(where, *index))
+  elif concerned and kind != 'differ':
+    _install(kind, where)
+  if fault == 'gloo':
+    _join_itself()
+  from tests.support import tiny
+
   with tiny.small_networks():
     return COMMANDS[name](argv)
+
+
+def _join_itself():
+  import jax
+
+  from sagan_jax.cluster.launchers import local
+
+  jax.distributed.initialize(f'127.0.0.1:{local._free_port()}', 1, 0)
 
 
 if __name__ == '__main__':

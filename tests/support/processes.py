@@ -20,7 +20,7 @@ from sagan_jax.run.run import Run
 from tests.conftest import ROOT
 from tests.support import commands, compilation, tiny
 
-TIMEOUT_SECS = 120
+TIMEOUT_SECS = 240
 NUM_STEPS = 12
 CHANGES = {
   'num_steps': NUM_STEPS,
@@ -67,7 +67,10 @@ def start(workdir, fault='none', *flags, name='main', count=2, **changes):
 
 def end(process):
   """Waits for the end; returns (exit code, {process: its code}, output)."""
-  process.wait(timeout=TIMEOUT_SECS)
+  try:
+    process.wait(timeout=TIMEOUT_SECS)
+  finally:
+    process.kill()  # With all that it has started.
   output = pathlib.Path(process.output.name).read_text()
   codes = {
     int(i): int(code)
@@ -81,10 +84,10 @@ def run(*arguments, **settings):
   return end(start(*arguments, **settings))
 
 
-def run_alone(workdir, devices, name='main', **changes):
-  """Runs one process with several devices."""
+def run_alone(workdir, devices, fault='none', **changes):
+  """Trains in one process with several devices."""
   return subprocess.run(
-    _command(workdir, 'none', name, **changes),
+    _command(workdir, fault, 'main', **changes),
     cwd=ROOT,
     env=_environment(devices),
     capture_output=True,
@@ -92,6 +95,33 @@ def run_alone(workdir, devices, name='main', **changes):
     timeout=TIMEOUT_SECS,
     check=True,
   )
+
+
+def secs_since_fault(output):
+  """Seconds from the last fault, as `faulty` tells of it, until now."""
+  return time.time() - float(re.findall(r'fault at ([\d.]+)', output)[-1])
+
+
+def fail(workdir, fault, *flags, secs, told, **codes):
+  """Runs into a fault; it ends all processes in time, and is named."""
+  # Each is the first fault, and no restart without progress.
+  (workdir / 'restarts.json').unlink(missing_ok=True)
+  _, found, output = run(workdir, fault, *flags)
+  assert found == {int(i[1:]): code for i, code in codes.items()}, output
+  assert re.search(told, output), output
+  assert secs_since_fault(output) < secs, output
+
+
+def assert_goes_on_exactly(workdir, *arguments):
+  """Runs a run to its end: as if nothing had disturbed it."""
+  code, _, output = run(workdir, *arguments)
+  assert code == 0, output
+  assert 'watchdog' not in output
+  one = undisturbed()
+  assert digest(workdir) == digest(one)
+  assert metrics(workdir) == metrics(one)
+  assert scores(workdir) == scores(one)
+  assert pictures(workdir) == pictures(one)
 
 
 @functools.cache

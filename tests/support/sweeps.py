@@ -26,11 +26,14 @@ NAMES = [
   for rate in RATES
   for seed in (0, 1)
 ]
+# What the command starts by default, but for the size of the networks.
+SMALL_TRAINER = (*sweep.TRAINER[:-1], 'tests.support.faulty', 'main', 'none')
 _COMMAND = """
 import sys
 from sagan_jax import sweep
 from sagan_jax.run import command
-command.run(lambda _: sweep.main(sys.argv[3:], trainer=sys.argv[1:3]))
+at = sys.argv.index('--')
+command.run(lambda _: sweep.main(sys.argv[at + 1:], trainer=sys.argv[1:at]))
 """
 
 
@@ -39,11 +42,13 @@ def run(output, *flags, base=FLAGS):
   return sweep.main([*base, f'--output={output}', *flags], trainer=TRAINER)
 
 
-def start(output, *flags, base=FLAGS, **environment):
+def start(output, *flags, base=FLAGS, trainer=TRAINER, **environment):
   """Starts a sweep as a process; its output comes from `communicate`."""
   return subprocess.Popen(
-    [sys.executable, '-c', _COMMAND, *TRAINER, *base, f'--output={output}']
-    + list(flags),
+    [
+      *(sys.executable, '-c', _COMMAND, *trainer, '--'),
+      *(*base, f'--output={output}', *flags),
+    ],
     cwd=ROOT,
     env=commands.environment() | environment,
     stdout=subprocess.PIPE,

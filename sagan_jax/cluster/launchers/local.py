@@ -2,9 +2,10 @@
 
 Each process gets --coordinator_address, --num_processes and --process_id after
 its own arguments; its output appears line by line behind `[i] `. SIGTERM and
-SIGINT are passed on, once each. When one process fails, the others get the
-grace to end by themselves, then SIGTERM and the grace again, then SIGKILL. None
-outlives the launcher, even if that is killed.
+SIGINT are passed on, once each; a process that they kill, because it has just
+begun and does not handle them yet, counts as stopped (75). When one process
+fails, the others get the grace to end by themselves, then SIGTERM and the grace
+again, then SIGKILL. None outlives the launcher, even if that is killed.
 
 The exit code is the most telling one of all processes
 (`exit_codes.most_telling`): 0 if all finished; 2, 1 or 77 if any says so, since
@@ -187,6 +188,8 @@ class _Attempt:
   def _note(self, i, code):
     """Notes that a process has ended."""
     self._running.remove(i)
+    if self.asked_to_stop and -code in _SIGNALS:
+      code = exit_codes.STOPPED  # It had not come so far as to handle it.
     code = code if code >= 0 else 128 - code
     killed_here = not self._ending and code == 128 + signal.SIGKILL
     if not killed_here:

@@ -1,4 +1,4 @@
-"""A sweep of the real trainer."""
+"""A sweep of the real trainer, of small networks."""
 
 import csv
 import math
@@ -23,9 +23,9 @@ def test_a_real_sweep_is_killed_and_repeated(tmp_path):
     *grid,
     '--seeds=2',
     '--jobs=2',
-    f'--output={tmp_path}',
   ]
-  process = commands.start(*flags, module='sagan_jax.sweep')
+  settings = {'base': flags, 'trainer': sweeps.SMALL_TRAINER}
+  process = sweeps.start(tmp_path, **settings)
   names = [
     f'dataset.num_examples={n},horizontal_flip={flip},seed={seed}'
     for n in (64, 48)
@@ -41,8 +41,9 @@ def test_a_real_sweep_is_killed_and_repeated(tmp_path):
   assert code == 0
   assert f'| {names[0]} | finished | 8/8 |' in status
   first = (tmp_path / names[0] / 'metrics.jsonl').stat().st_mtime_ns
-  code, output = commands.run(*flags, module='sagan_jax.sweep')
-  assert code == 0, output
+  process = sweeps.start(tmp_path, **settings)
+  output, _ = process.communicate(timeout=commands.TIMEOUT_SECS)
+  assert process.returncode == 0, output
   assert '8 runs: 8 finished' in output
   assert (tmp_path / names[0] / 'metrics.jsonl').stat().st_mtime_ns == first
   rates = {}
