@@ -9,7 +9,7 @@ from etils import epath
 
 from sagan_jax import files
 from sagan_jax.formats import safetensors_file
-from sagan_jax.run import exported
+from sagan_jax.run import exported, generator
 from sagan_jax.weights import biggan, stablehlo
 from sagan_jax.weights import tensors as tensors_lib
 
@@ -94,11 +94,9 @@ def as_program(
   Raises:
     UserError: as `of_state`.
   """
-  params, stats = state.generator_variables(weights)
-  if statistics == 'standing':
-    stats = run.sampler.standing_stats(
-      params, stats, jax.random.key(0), run.config.eval.standing_batches
-    )
+  params, stats = generator.of_state(
+    run.chunk_sampler, state, run.config, run.mesh, weights, statistics
+  ).variables
   program = {
     'weights': weights,
     'bn_statistics': statistics,

@@ -170,16 +170,15 @@ class Run:
     Raises:
       UserError: if `config.init` names weights that do not fit.
     """
+    c = self.config
+    given = initial.Initial(self, self._say) if c.init.weights else None
+    self._origin = given.origin if given else {}
     init = jax.jit(
-      functools.partial(state_lib.init_state, self.gan, self.config.image_size),
+      functools.partial(state_lib.init_state, self.gan, c.image_size),
       out_shardings=sharding.replicated(self.mesh),
     )
-    if self.config.init.weights is None:
-      self._origin = {}
-      return init(self.config.seed)
-    given = initial.Initial(self, self._say)
-    self._origin = given.origin
-    return given.state(init(self.config.seed))
+    state = init(c.seed)
+    return given.state(state) if given else state
 
   def restore(self, step=None):
     """The state of a checkpoint, replicated on the mesh.
@@ -224,8 +223,8 @@ class Run:
       UserError: if there are no such weights or statistics, or as `restore`.
     """
     generator_lib.check(weights, statistics)
-    # A run that still trains may have another last one, or best, by then.
-    which = step, self.checkpointer.last_step(), weights, statistics
+    last = self.checkpointer.last_step()  # One may be added; and best change.
+    which = last if step is None else step, last, weights, statistics
     if which not in self._generators:
       self._generators[which] = generator_lib.of_state(
         self.chunk_sampler,
