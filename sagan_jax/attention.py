@@ -39,7 +39,7 @@ def main(argv=None):
       '--config.key=value changes single keys'
     )
   # Not at import: --help waits for nothing.
-  from sagan_jax.run import attention_files
+  from sagan_jax.gallery import attention_files
   from sagan_jax.run.run import Run
 
   run = Run.open(args.workdir, args.overrides)

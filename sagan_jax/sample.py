@@ -141,7 +141,8 @@ def _what(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
 
 def _sample(args: argparse.Namespace, what: str, num: int) -> None:
   # Not at import: --help waits for nothing.
-  from sagan_jax.run import interpolations, labels, nearest, outputs, samples
+  from sagan_jax.gallery import interpolations, nearest, outputs, samples
+  from sagan_jax.run import labels
   from sagan_jax.run.run import Run
 
   run = Run.open(args.workdir, args.overrides)

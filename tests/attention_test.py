@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sagan_jax import attention, errors
+from sagan_jax.gallery import attention_files
 from sagan_jax.pictures.attention import page
-from sagan_jax.run import attention_files, command
+from sagan_jax.run import command
 from sagan_jax.run.run import Run
 from tests.pictures.page_test import Elements
 from tests.support import compilation, known_attention

@@ -14,10 +14,10 @@ from tests.support import commands
 # A folder imports from those below it and from itself; a command (a file at the
 # top) from all, but from no other command. Folders of one line stay apart.
 FOLDERS = (
-  ('sweeps',),
+  ('sweeps', 'gallery'),
   ('run',),
   ('config',),
-  ('evaluation', 'pictures', 'weights'),
+  ('evaluation', 'pictures', 'weights', 'checkpoints', 'verdicts'),
   ('gan',),
   ('models', 'inception', 'metrics', 'data'),
   ('cluster', 'formats'),

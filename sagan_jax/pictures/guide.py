@@ -2,7 +2,7 @@
 
 The figures are of the config `quickstart` (drawn shapes at 32x32, hinge loss,
 2,500 steps), medians of ten logged rows, and of smaller runs that were made to
-fail. `run.verdicts` finds the same signs in the rows of a run.
+fail. `verdicts` finds the same signs in the rows of a run.
 """
 
 SECTIONS = [

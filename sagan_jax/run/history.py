@@ -17,7 +17,8 @@ from sagan_jax import errors, files
 from sagan_jax.config import schema
 from sagan_jax.evaluation import protocol
 from sagan_jax.pictures import filmstrip, thinning
-from sagan_jax.run import directory, row_reader, verdicts
+from sagan_jax.run import directory, row_reader
+from sagan_jax.verdicts import verdicts
 
 _GRID = re.compile(r'(\d+)_(raw|ema)\.png')
 _FRESH_SECS = 300  # A log that was written to within so long may still grow.

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sagan_jax import errors, files
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import agreement, checkpoint, directory, exported
+from sagan_jax.run import agreement, directory, exported
 from sagan_jax.weights import classes as classes_lib
 from sagan_jax.weights import tensors as tensors_lib
 

@@ -10,7 +10,8 @@ from sagan_jax import errors, files
 from sagan_jax.config import schema
 from sagan_jax.pictures import curves_png, report
 from sagan_jax.run import history as history_lib
-from sagan_jax.run import report_parts, verdicts
+from sagan_jax.run import report_parts
+from sagan_jax.verdicts import verdicts
 
 PAGE = 'report.html'
 CURVES = 'curves.png'

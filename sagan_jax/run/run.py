@@ -5,11 +5,12 @@ import functools
 import jax
 
 from sagan_jax import data, errors, files
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility, schema
 from sagan_jax.gan import build, chunks, sampling
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import agreement, checkpoint, directory, initial
+from sagan_jax.run import agreement, directory, initial
 from sagan_jax.run import attention as attention_lib
 from sagan_jax.run import generator as generator_lib
 from sagan_jax.run import labels as labels_lib

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sagan_jax import errors
-from sagan_jax.run import history, verdicts
+from sagan_jax.run import history
+from sagan_jax.verdicts import verdicts
 from tests.support import damage, histories
 
 LONG_AGO = 1e9  # Seconds since 1970.

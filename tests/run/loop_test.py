@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.pictures import labelled_grid
-from sagan_jax.run import checkpoint
 from tests.support import compilation, tiny
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from sagan_jax import errors, files
-from sagan_jax.run import reporting, verdicts
+from sagan_jax.run import reporting
+from sagan_jax.verdicts import verdicts
 from tests.pictures.page_test import Elements
 from tests.support import damage, gcs, histories, tiny
 

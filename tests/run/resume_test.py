@@ -21,7 +21,8 @@ from tests.support import commands, compilation, tiny
 # Stops after three steps, in a save that does not end.
 SLOW_SAVE = """
 import pathlib, sys, time
-from sagan_jax.run import checkpoint, stop
+from sagan_jax.run import stop
+from sagan_jax.checkpoints import checkpoint
 from tests.support import tiny
 
 stop.install()

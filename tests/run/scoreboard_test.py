@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from sagan_jax import errors, files
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
-from sagan_jax.run import checkpoint, loop, scoreboard
+from sagan_jax.run import loop, scoreboard
 from tests.support import compilation, tiny
 
 

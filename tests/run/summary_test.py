@@ -2,7 +2,8 @@
 
 import pytest
 
-from sagan_jax.run import reporting, scoreboard, summary, verdicts
+from sagan_jax.run import reporting, scoreboard, summary
+from sagan_jax.verdicts import verdicts
 from tests.support import compilation, tiny
 
 

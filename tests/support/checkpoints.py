@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint
 from tests.support import tiny
 
 

@@ -86,9 +86,10 @@ def _before(owner, name, action):
 
 
 def _install(kind, where):
+  from sagan_jax.checkpoints import checkpoint
   from sagan_jax.evaluation import evaluator
   from sagan_jax.gan import build
-  from sagan_jax.run import checkpoint, loop
+  from sagan_jax.run import loop
 
   phases = {
     'compile': (build, 'lower_step'),

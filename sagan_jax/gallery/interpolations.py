@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sagan_jax import errors
+from sagan_jax.gallery import outputs, samples
 from sagan_jax.gan import interpolation
 from sagan_jax.pictures import animation, labelled
-from sagan_jax.run import outputs, samples
 
 _MIN_FRAME = 128  # px; smaller images are enlarged in animations.
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import pytest
 
 from sagan_jax import errors
+from sagan_jax.checkpoints import checkpoint
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint
 from tests.support import checkpoints
 
 # Orbax leaves coroutines behind where it fails.

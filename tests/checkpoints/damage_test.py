@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sagan_jax import errors
+from sagan_jax.checkpoints import damage as checkpoint_damage
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint_damage
 from tests.support import checkpoints
 
 # Orbax leaves coroutines behind where it fails.

@@ -4,7 +4,7 @@ import re
 
 import orbax.checkpoint as ocp
 
-from sagan_jax.run import orbax_noise
+from sagan_jax.checkpoints import orbax_noise
 
 
 def open_manager(directory, failed, *, keep_last, keep_every_steps, writes):

@@ -7,14 +7,14 @@ import types
 
 import pytest
 
-from sagan_jax.run import orbax_noise
+from sagan_jax.checkpoints import orbax_noise
 from tests.conftest import ROOT
 from tests.support import commands
 
 FULL_DISK = """
 import pathlib, resource, sys
 from sagan_jax import errors
-from sagan_jax.run import checkpoint
+from sagan_jax.checkpoints import checkpoint
 from tests.support import checkpoints
 
 saver = checkpoint.Checkpointer(pathlib.Path(sys.argv[1]), keep_last=2)

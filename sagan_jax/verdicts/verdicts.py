@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from sagan_jax.metrics import scores
-from sagan_jax.run import curves, verdict_cases
-from sagan_jax.run.curves import Curves
-from sagan_jax.run.verdict_cases import Verdict
+from sagan_jax.verdicts import cases as verdict_cases
+from sagan_jax.verdicts import curves
+from sagan_jax.verdicts.cases import Verdict
+from sagan_jax.verdicts.curves import Curves
 
 # Of the best score. Measured: the fid_random of the quickstart, of 500 images,
 # goes up to 1.27 and down again.

@@ -2,7 +2,7 @@
 
 Each threshold states its reason. 'Measured' are runs on drawn shapes at 32x32:
 the config `quickstart`, and smaller ones, healthy and made to fail, whose rows
-are in tests/run/verdict_rows/. What losses and logits mean is told for the
+are in tests/verdicts/verdict_rows/. What losses and logits mean is told for the
 hinge and the logistic loss; with `least_squares`, whose targets are 0 and 1,
 the verdicts on who is ahead stay silent.
 """
@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from sagan_jax.run import curves
-from sagan_jax.run.curves import Curves
+from sagan_jax.verdicts import curves
+from sagan_jax.verdicts.curves import Curves
 
 Level = Literal['alarm', 'warning', 'fine']
 

@@ -1,6 +1,6 @@
 """Thins the log of a run of the quickstart's config, changed or not.
 
-python -m tests.run.verdict_rows.thin RUN OUTPUT.csv
+python -m tests.verdicts.verdict_rows.thin RUN OUTPUT.csv
 """
 
 import csv

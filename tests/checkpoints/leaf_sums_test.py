@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sagan_jax.run import leaf_sums
+from sagan_jax.checkpoints import leaf_sums
 
 
 def _tree(seed=0):

@@ -16,14 +16,11 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from sagan_jax import errors, files
+from sagan_jax.checkpoints import damage as checkpoint_damage
+from sagan_jax.checkpoints import leaf_sums, orbax_manager
+from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import (
-  checkpoint_damage,
-  checkpoint_table,
-  leaf_sums,
-  orbax_manager,
-)
 
 FORMAT = 1  # Of the tree below; raised when an older one cannot be read.
 

@@ -3,7 +3,7 @@
 import jax
 
 from sagan_jax import errors
-from sagan_jax.run import leaf_sums
+from sagan_jax.checkpoints import leaf_sums
 
 
 def table(state):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from sagan_jax import errors
+from sagan_jax.gallery import outputs
 from sagan_jax.pictures import animation
-from sagan_jax.run import outputs
 from tests.support import gcs
 
 IMAGE = np.full((4, 5, 3), 9, np.uint8)

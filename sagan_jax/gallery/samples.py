@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from sagan_jax import errors
+from sagan_jax.gallery import outputs
 from sagan_jax.pictures import labelled
 from sagan_jax.run import generator as generator_lib
-from sagan_jax.run import outputs, stop
+from sagan_jax.run import stop
 
 MAX_FILES = 1_000_000
 # Of every table.

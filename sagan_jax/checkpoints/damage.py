@@ -3,7 +3,7 @@
 import re
 
 from sagan_jax import errors
-from sagan_jax.run import orbax_manager
+from sagan_jax.checkpoints import orbax_manager
 
 
 class Damaged(errors.UserError):

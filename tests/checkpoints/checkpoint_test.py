@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import checkpoint_table
 from tests.support import checkpoints
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from sagan_jax import errors
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import nearest as nearest_lib
+from sagan_jax.gallery import outputs, samples
 from sagan_jax.pictures import labelled
-from sagan_jax.run import directory, outputs, samples, stop
+from sagan_jax.run import directory, stop
 
 _COLUMNS = (
   *('rank', 'distance', 'training_image', 'training_label'),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sagan_jax.config import schema
-from sagan_jax.run import verdicts
+from sagan_jax.verdicts import verdicts
 from tests.support import compilation, tiny
 
 FILES = {

@@ -1,0 +1,1 @@
+"""Saving and restoring states, and what a bad disk makes of them."""

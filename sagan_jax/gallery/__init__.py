@@ -1,0 +1,1 @@
+"""Files of images of a run, for people."""

@@ -1,0 +1,1 @@
+"""What the rows of a log say about a training."""
