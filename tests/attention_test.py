@@ -15,6 +15,8 @@ from sagan_jax.run.run import Run
 from tests.pictures.page_test import Elements
 from tests.support import compilation, known_attention
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def known_networks():

@@ -10,6 +10,8 @@ from sagan_jax.evaluation import protocol
 from sagan_jax.run import command, log, loop, scoreboard, scoring
 from tests.support import commands, compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small():

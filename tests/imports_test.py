@@ -210,13 +210,16 @@ array = data.make_source(f'array:{here}/array', image_size=32)
 assert array.num_examples == 8
 assert next(array.examples(batch_size=8))['image'].shape == (8, 32, 32, 3)
 
+from tests.support import tiny  # Compiles sooner than the real networks.
+
 tree = config.read(json.loads(sys.argv[2]))
-run = Run.for_training(here / 'run', tree)
-final = loop.Trainer(run).train()
-again = Run.open(here / 'run')
-assert again.checkpointer.steps() == [2], again.checkpointer.steps()
-assert state.digest(again.restore()) == state.digest(final)
-again.checkpointer.close()
+with tiny.small_networks():
+  run = Run.for_training(here / 'run', tree)
+  final = loop.Trainer(run).train()
+  again = Run.open(here / 'run')
+  assert again.checkpointer.steps() == [2], again.checkpointer.steps()
+  assert state.digest(again.restore()) == state.digest(final)
+  again.checkpointer.close()
 assert 'scores' in (here / 'run' / 'evaluations.jsonl').read_text()
 assert not [m for m in sys.modules if m.split('.')[0] in OPTIONAL]
 print('all done')

@@ -14,6 +14,8 @@ from sagan_jax.gan import chunks
 from sagan_jax.run import command
 from tests.support import commands, compilation, mistakes, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():

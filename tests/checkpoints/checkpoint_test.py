@@ -13,6 +13,8 @@ from sagan_jax.cluster import sharding
 from sagan_jax.gan import state as state_lib
 from tests.support import checkpoints
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def make(tmp_path):

@@ -14,6 +14,8 @@ from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
 from tests.support import compilation
 
+pytestmark = pytest.mark.slow
+
 # Settings of both networks and their numbers of parameters (G, D). The rows
 # at 128 pixels with attention at 64, at 32 and at 64 pixels are what
 # PyTorch-StudioGAN logs for its SAGANs; all follow from the layer list of

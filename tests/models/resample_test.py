@@ -8,6 +8,8 @@ import pytest
 from sagan_jax.models import resample
 from tests.oracle import layers as oracle_layers
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = ('upsample_conv', 'conv_downsample')
 SIZES = (1, 3)
 

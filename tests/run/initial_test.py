@@ -13,6 +13,8 @@ from sagan_jax.run.run import Run
 from sagan_jax.weights import tensors as tensors_lib
 from tests.support import compilation, exports, tiny
 
+pytestmark = pytest.mark.slow
+
 GAMMA = 'generator.params.norm.gamma'
 TABLE = 'discriminator.params.embedding.embedding'
 U = 'discriminator.spectral.embedding.u'

@@ -173,7 +173,10 @@ def test_configs_are_compared(tmp_path):
     (['gs://a/x', '/a/x'], ['gs:/a/x', 'a/x']),
   ],
 )
-def test_runs_of_one_name_have_labels_of_their_own(paths, labels):
+def test_runs_of_one_name_have_labels_of_their_own(
+  tmp_path, monkeypatch, paths, labels
+):
+  gcs.mock_gcs(monkeypatch, tmp_path)  # Needs no package.
   assert reporting.labels([files.as_path(p) for p in paths]) == labels
 
 

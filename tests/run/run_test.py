@@ -19,6 +19,8 @@ from sagan_jax.run.run import Run
 from tests.conftest import ROOT
 from tests.support import compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():

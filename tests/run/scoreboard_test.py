@@ -14,6 +14,8 @@ from sagan_jax.evaluation import protocol, tables
 from sagan_jax.run import loop, scoreboard
 from tests.support import compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small():

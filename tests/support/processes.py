@@ -21,6 +21,13 @@ from tests.conftest import ROOT
 from tests.support import commands, compilation, tiny
 
 TIMEOUT_SECS = 240
+# Time for a first step, whose end waits for a process that compiles longer.
+WATCHDOG_SECS = 10
+WATCHED = (f'--watchdog_secs={WATCHDOG_SECS}',)
+# What a watchdog says of a process that was stopped, as a pattern.
+NO_THREAD = (
+  r'watchdog: no thread has run for \d+ s: it was stopped, or one holds'
+)
 NUM_STEPS = 12
 CHANGES = {
   'num_steps': NUM_STEPS,
