@@ -98,7 +98,7 @@ class Trainer:
         stack.enter_context(restarts.counted(self.run.workdir, step))
       for line in summary.beginning(self.run, state):
         self.progress.say(line)
-      for event in self._due(step):
+      for event in _due(self.events, step, self.run.config.num_steps):
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
@@ -148,7 +148,7 @@ class Trainer:
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
-      due = self._due(step)
+      due = _due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
       if due or stopping:
         jax.block_until_ready(state)
@@ -187,13 +187,6 @@ class Trainer:
         self._writer.flush()
       self._stop(state)
 
-  def _due(self, step):
-    """The events of a finished step, in order."""
-    if not step:
-      return []
-    at_end = step == self.run.config.num_steps
-    return [e for e in self.events if at_end or step % e.every_steps == 0]
-
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
     pulse.phase(event.name)
@@ -208,6 +201,13 @@ class Trainer:
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
+
+
+def _due(events, step, num_steps):
+  """The events of a finished step, in order."""
+  if not step:
+    return []
+  return [e for e in events if step == num_steps or step % e.every_steps == 0]
 
 
 def _find_culprit(kind, error, traceback):
