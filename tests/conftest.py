@@ -24,6 +24,12 @@ compilation.cache_dir()
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+  """One more than there are cores: some tests wait for processes and clocks."""
+  return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
   """Starts with the slow files, so that all processes end together."""
   slow = {x.path for x in items if x.get_closest_marker('slow')}
