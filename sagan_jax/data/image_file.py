@@ -24,7 +24,7 @@ _UPRIGHT = {
   8: Image.Transpose.ROTATE_90,
 }
 # What Pillow raises for damaged files.
-_DAMAGES = (
+DAMAGES = (
   OSError,
   ValueError,
   SyntaxError,  # A broken PNG chunk.
@@ -54,7 +54,7 @@ def read_size(file: IO[bytes]) -> tuple[int, int]:
   try:
     with _open(file) as image:
       return image.size
-  except _DAMAGES as e:
+  except DAMAGES as e:
     raise UnreadableError(_reason(e)) from e
 
 
@@ -88,7 +88,7 @@ def decode_square(file: IO[bytes] | str, image_size: int) -> np.ndarray:
       # Bilinear of Pillow is antialiased when it reduces.
       image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
       return np.asarray(image)
-  except _DAMAGES as e:
+  except DAMAGES as e:
     raise UnreadableError(_reason(e)) from e
 
 
@@ -120,7 +120,7 @@ def _orientation(image: Image.Image) -> int | None:
   try:
     return image.getexif().get(_ORIENTATION_TAG)
   # The list is that of Pillow's own reader of EXIF: JpegImagePlugin.
-  except (*_DAMAGES, KeyError, TypeError, ZeroDivisionError):
+  except (*DAMAGES, KeyError, TypeError, ZeroDivisionError):
     return None
 
 

@@ -2,27 +2,19 @@
 
 import collections
 import io
-import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from sagan_jax.data import image_file
 from sagan_jax.pictures import labelled_grid, page
 
 MAX_STEPS = 60  # More than anyone moves a slider over; half a second each.
 _MAX_PIXELS = 2_500_000  # A sheet that is larger is made smaller.
 _MAX_OPENED = 64_000_000
 _SMALL = 64  # Pixels of a tile whose colours a JPEG should not mix.
-_DAMAGES = (
-  OSError,
-  ValueError,
-  SyntaxError,  # A broken PNG chunk.
-  struct.error,
-  Image.DecompressionBombError,
-  Image.DecompressionBombWarning,  # Where warnings are errors.
-)
 
 
 class Grid(NamedTuple):
@@ -61,7 +53,7 @@ def frames(
     for grid in by_step[steps[i]]:
       try:
         rows, content = _encode(grid.path, tile, names)
-      except _DAMAGES as e:
+      except image_file.DAMAGES as e:
         complain(f'{grid.path.name} is damaged ({_why(e)}); it is left out')
         continue
       url = page.data_url(content, 'image/jpeg')
