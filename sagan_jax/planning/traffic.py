@@ -43,16 +43,15 @@ def hbm_bytes(program: hlo.Program) -> int:
   for computation, instruction, times in program.executed():
     if instruction.opcode in _FREE or instruction.opcode.endswith('-done'):
       continue
-    results = instruction.results
-    if instruction.opcode == 'copy-start':
-      results = results[:1]  # Then its source and a semaphore.
-    count = _in_hbm(results)
     known = program.computations[computation]
-    for position, name in enumerate(instruction.operands):
-      if name in known:
-        whole = _in_hbm(known[name].results)
-        count += min(whole, _read(program, instruction, position, whole))
-    total += times * count
+    total += times * (
+      _written(instruction)
+      + sum(
+        _read(program, instruction, position, known[name])
+        for position, name in enumerate(instruction.operands)
+        if name in known
+      )
+    )
   return total
 
 
@@ -60,10 +59,27 @@ def _in_hbm(arrays):
   return sum(x.physical_bytes for x in arrays if not x.space)
 
 
-def _read(program, instruction, position, whole):
-  """Bytes that an instruction reads of an operand; `whole` is all of it."""
+def _moved(instruction):
+  """What a copy in the background makes; None of other instructions."""
+  place = {'copy-start': 0, 'slice-start': 1}.get(instruction.opcode)
+  return None if place is None else instruction.results[place]
+
+
+def _written(instruction):
+  moved = _moved(instruction)
+  return _in_hbm(instruction.results if moved is None else [moved])
+
+
+def _read(program, instruction, position, operand):
+  """Bytes that an instruction reads of an operand, which another has made."""
+  moved = _moved(instruction)
+  whole = _in_hbm(operand.results)
+  if not whole:
+    return 0
+  if moved is not None:
+    return moved.physical_bytes
   if instruction.opcode in _SLICES and not position:
-    return _in_hbm(instruction.results)
+    return sum(x.physical_bytes for x in instruction.results)
   if instruction.opcode != 'fusion':
     return whole
   inner = program.computations[instruction.calls['calls'][0]].values()
