@@ -1,6 +1,7 @@
 """Plans training on hardware that is not here: memory, speed, time, cost.
 
-  python -m sagan_jax.plan --config=imagenet --topology=v5e:4x4 --config.dtype=bfloat16
+  python -m sagan_jax.plan --config=imagenet --topology=v5e:4x4 \\
+    --config.dtype=bfloat16 --batch_sizes=256,2048
 
 Compiles the real step for a TPU slice (with libtpu, which needs no TPU: pip
 install 'sagan_jax[plan]') or for virtual CPU devices, without data, and reads

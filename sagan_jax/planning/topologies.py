@@ -107,7 +107,7 @@ def find(name: str) -> Topology:
     return Topology(f'cpu:{int(size)}', int(size), None)
   if not colon and '-' in name:
     generation = name.partition('-')[0].replace('v5litepod', 'v5e')
-    size = tpu_types.find(name).topology
+    size = tpu_types.find(name, '--topology').topology
   chip = CHIPS.get(generation)
   if chip is None:
     raise errors.UserError(
