@@ -14,6 +14,7 @@ function takes `form`:
 The forms agree to rounding, in value and in gradient.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,6 +28,7 @@ _ENLARGED = [[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]
 _AVERAGED = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]) / 2
 
 
+@jax.named_scope('resampling')
 def upsample(x):
   """Repeats every pixel 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
   b, h, w, c = x.shape
@@ -34,6 +36,7 @@ def upsample(x):
   return x.reshape(b, 2 * h, 2 * w, c)
 
 
+@jax.named_scope('resampling')
 def downsample(x):
   """Averages 2x2 blocks: [B, H, W, C] -> [B, H/2, W/2, C], H and W even."""
   b, h, w, c = x.shape
@@ -66,8 +69,9 @@ def upsample_conv(x, kernel, *, form):
     for r in range(2)
     for c in range(2)
   ]
-  y = jnp.stack(phases, 3).reshape(b, h, w, 2, 2, -1)
-  return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
+  with jax.named_scope('resampling'):
+    y = jnp.stack(phases, 3).reshape(b, h, w, 2, 2, -1)
+    return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
 
 
 def conv_downsample(x, kernel, *, form):
@@ -90,6 +94,7 @@ def conv_downsample(x, kernel, *, form):
   return conv(x, smoothed, stride=2, padding=((1, 1), (1, 1)))
 
 
+@jax.named_scope('weights')
 def _mix_taps(kernel, rows, columns):
   """Sums of taps: [k, k, I, O] and two [n, k] give [n, n, I, O].
 

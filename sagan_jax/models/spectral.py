@@ -57,6 +57,7 @@ def sigma(kernel_mc, u_c, *, gradient='constant'):
   return value, jax.lax.stop_gradient(new_u)
 
 
+@jax.named_scope('spectral_norm')
 def normalize(kernel, u_c, *, gradient='constant'):
   """Divides a kernel by its estimated largest singular value.
 
