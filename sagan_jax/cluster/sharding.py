@@ -182,8 +182,8 @@ def mean_over_shares(tree, dtype=None):
   return jax.tree.map(mean, tree)
 
 
-def mean_over_neighbors(x, num):
-  """Averages over each `num` devices in a row, within `on_every_device`.
+def sum_over_neighbors(x, num):
+  """Adds up over each `num` devices in a row, within `on_every_device`.
 
   Args:
     x: an array.
@@ -194,8 +194,8 @@ def mean_over_neighbors(x, num):
   """
   if num == 1:
     return x
-  devices = np.arange(num_shares()).reshape(-1, num)
-  return jax.lax.psum(x, DATA_AXIS, axis_index_groups=devices.tolist()) / num
+  rows = np.arange(num_shares()).reshape(-1, num).tolist()
+  return jax.lax.psum(x, DATA_AXIS, axis_index_groups=rows)
 
 
 def put_batch(batch, sharding):
