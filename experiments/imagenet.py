@@ -31,6 +31,8 @@ def get_config():
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
   c.dtype = 'float32'  # Of activations: float32 or bfloat16.
+  # Of gradients while devices add them up; None: as dtype.
+  c.gradient_dtype = placeholder(str)
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
   c.resample = 'cheap'  # Or reference: the same numbers, more work.
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
@@ -42,6 +44,9 @@ def get_config():
   c.generator.ch = 64  # Width unit (SAG: gf_dim).
   c.generator.attention = (32,)  # Resolutions with self-attention (SAG).
   c.generator.residual = ()  # Resolutions with the ablation's control block.
+  # Resolutions whose blocks are computed again for the backward pass, to save
+  # memory: the largest hold the most. The numbers stay.
+  c.generator.remat = ()
   # Images per batch-norm group; None: the whole batch. SAG: a GPU's 64.
   c.generator.bn_group_size = 64
   c.generator.bn_decay = 0.999  # Of running moments, per step (SAG ops.py).
@@ -51,6 +56,7 @@ def get_config():
   c.discriminator.ch = 64  # Width unit (SAG: df_dim).
   c.discriminator.attention = (32,)  # Resolutions with self-attention (SAG).
   c.discriminator.residual = ()  # As for the generator.
+  c.discriminator.remat = ()  # As for the generator.
 
   c.optim = ConfigDict()
   c.optim.generator = ConfigDict()

@@ -39,6 +39,7 @@ class Generator:
   ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
+  remat: tuple[Count, ...] = ()
   bn_group_size: Count | None
   bn_decay: Decay
   bn_eps: Positive = 1e-5
@@ -49,6 +50,7 @@ class Discriminator:
   ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
+  remat: tuple[Count, ...] = ()
 
 
 @_section()
@@ -144,6 +146,7 @@ class Config:
   num_devices: Count | None
   loss: Annotated[str, OneOf(losses.LOSSES)]
   dtype: DType
+  gradient_dtype: DType | None = None
   architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
   latent_dim: Width
   resample: Annotated[str, OneOf(resample.FORMS)]

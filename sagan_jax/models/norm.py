@@ -3,15 +3,21 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import ad_checkpoint
 
 from sagan_jax import errors
+from sagan_jax.cluster import sharding
+
+# The name of what devices exchange, for the policies of `jax.checkpoint`.
+EXCHANGED = 'moments'
 
 
 class BatchNorm(nn.Module):
   """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
 
-  Under `jit` with the batch sharded over a mesh the moments are those of the
-  global batch; no axis name is involved. They are float32 whatever the input.
+  Under `jit` with the batch sharded over a mesh, and within
+  `sharding.on_every_device`, the moments are those of the global batch. They
+  are float32 whatever the input.
 
   The collection `batch_stats` holds running `mean` and `var` [C]. They move
   only when `train` is set and the collection is mutable.
@@ -84,17 +90,25 @@ class BatchNorm(nn.Module):
 
   def _moments(self, x):
     """Mean and biased variance of every group, float32 [G, C] each."""
-    size = self.group_size or x.shape[0]
-    if x.shape[0] % size:
+    images = x.shape[0] * sharding.num_shares()
+    size = self.group_size or images
+    if images % size:
       raise errors.UserError(
-        f'a batch of {x.shape[0]} images does not split into groups of {size}; '
+        f'a batch of {images} images does not split into groups of {size}; '
         'set --config.generator.bn_group_size, or --config.eval.batch_size if '
         'an evaluation asks for the moments of its batches'
       )
-    x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
-    mean = x.mean((1, 2, 3), keepdims=True)
+    here = min(size, x.shape[0])
+
+    def over_group(x):
+      devices = size // here
+      total = sharding.sum_over_neighbors(x, devices)
+      return ad_checkpoint.checkpoint_name(total / devices, EXCHANGED)
+
+    x = x.astype(jnp.float32).reshape(-1, here, *x.shape[1:])
+    mean = over_group(x.mean((1, 2, 3), keepdims=True))
     # Not E[x^2] - E[x]^2: with a mean of 100 deviations that is 6 % off.
-    var = jnp.square(x - mean).mean((1, 2, 3))
+    var = over_group(jnp.square(x - mean).mean((1, 2, 3)))
     return mean[:, 0, 0, 0], var
 
 
