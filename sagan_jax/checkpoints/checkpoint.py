@@ -29,7 +29,7 @@ class Checkpointer:
   """The checkpoints of one run; every process calls every method.
 
   Args:
-    directory: path or URL; made if it does not exist.
+    directory: path or URL; the one that saves makes it if need be.
     keep_last: how many of the newest checkpoints stay.
     keep_every_steps: checkpoints at multiples of this stay too; None for none.
     writes: whether this is the one that saves. It removes what a process that
@@ -53,18 +53,20 @@ class Checkpointer:
     self._log = log
     self._writes = writes
     self._searches = 0
+    if self.directory.exists() and not self.directory.is_dir():
+      raise errors.UserError(
+        f'{self.directory} must be a directory, for checkpoints; move what is '
+        'there away, or choose another --workdir'
+      )
     with files.writing(self.directory):
+      if writes:
+        self.directory.mkdir(parents=True, exist_ok=True)
       self._manager = orbax_manager.open_manager(
         self.directory,
         self._end_others,
         keep_last=keep_last,
         keep_every_steps=keep_every_steps,
         writes=writes,
-      )
-    if not self.directory.is_dir():
-      raise errors.UserError(
-        f'{self.directory} must be a directory, for checkpoints; move what is '
-        'there away, or choose another --workdir'
       )
 
   def steps(self):

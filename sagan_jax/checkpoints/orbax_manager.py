@@ -4,11 +4,11 @@ import re
 
 import orbax.checkpoint as ocp
 
-from sagan_jax.checkpoints import orbax_noise
+from sagan_jax.checkpoints import alias, orbax_noise
 
 
 def open_manager(directory, failed, *, keep_last, keep_every_steps, writes):
-  """Opens the manager of a directory of checkpoints, which it makes.
+  """Opens the manager of a directory of checkpoints.
 
   Args:
     directory: an `epath.Path`.
@@ -20,10 +20,11 @@ def open_manager(directory, failed, *, keep_last, keep_every_steps, writes):
   orbax_noise.silence()
   return _Manager(
     failed,
-    directory,
+    alias.of(directory),
     options=ocp.CheckpointManagerOptions(
       max_to_keep=keep_last,
       keep_period=keep_every_steps,
+      create=False,  # It is there, but for a reader who finds nothing.
       cleanup_tmp_directories=writes,
       enable_async_checkpointing=True,
       # Else processes mix up what they wait for, where the best state is
@@ -65,4 +66,5 @@ def in_one_line(error):
   """Where and why something failed, without TensorStore's specifications."""
   line = f'{type(error).__name__}: {error}'.splitlines()[0]
   line = re.split(r' \[(?:tensorstore_spec|os_error_code)| See full ', line)[0]
+  line = alias.undone(line)
   return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'

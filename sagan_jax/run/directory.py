@@ -12,7 +12,6 @@ restarts.json     how often it was started and saved no further state
 """
 
 import json
-import os
 
 from sagan_jax import data, errors, files
 from sagan_jax.config import schema
@@ -22,23 +21,6 @@ DATA = 'data.json'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
 ORIGIN = 'origin.json'
-
-
-def check_name(workdir):
-  """Refuses to train in a directory whose checkpoints could not be read.
-
-  Args:
-    workdir: a path or URL.
-
-  Raises:
-    UserError: if its name holds [, * or ?, which orbax takes for patterns when
-      it merges the files of a checkpoint.
-  """
-  if found := [x for x in '[*?' if x in os.fspath(workdir)]:
-    raise errors.UserError(
-      f'no checkpoint can be written to {workdir}, because of the {found[0]!r} '
-      'in its name; choose another --workdir'
-    )
 
 
 def has_states(workdir):

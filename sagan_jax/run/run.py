@@ -81,7 +81,6 @@ class Run:
     if not isinstance(config, schema.Config):
       config = schema.read(config)
     run = cls(files.as_path(workdir), config, trains=True)
-    directory.check_name(run.workdir)
     goes_on = directory.has_states(run.workdir)
     if goes_on:
       directory.check_same_config(run.workdir, config, allow_changes)

@@ -107,11 +107,3 @@ def test_damaged_facts_are_named(workdir, source, content):
   match = f"{workdir}/data.json is damaged: it has no 'identity'"
   with pytest.raises(errors.UserError, match=match):
     directory.check_same_data(workdir, source)
-
-
-@pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?'])
-def test_names_that_are_patterns_are_refused(name):
-  match = 'no checkpoint can be written to /x/.*; choose another --workdir'
-  with pytest.raises(errors.UserError, match=match):
-    directory.check_name(f'/x/{name}')
-  directory.check_name('/x/a]{1},=(2) ~é')
