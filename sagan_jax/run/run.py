@@ -84,6 +84,8 @@ class Run:
     goes_on = directory.has_states(run.workdir)
     if goes_on:
       directory.check_same_config(run.workdir, config, allow_changes)
+    else:
+      directory.check_none_lost(run.workdir)
     num_classes = compatibility.num_classes(config, run.source)
     run.config = schema.replace(config, num_classes=num_classes)
     agreement.check_data(run.source)
