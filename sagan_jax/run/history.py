@@ -130,7 +130,7 @@ def read(workdir: epath.PathLike) -> History:
     facts = _read(damage, lambda: directory.facts(workdir)) or {}
   names, count = facts.get('class_names'), facts.get('num_examples')
   try:
-    saved_step = _saved_step(workdir / directory.CHECKPOINTS)
+    saved_step = max(directory.steps(workdir), default=0)
     last_step = max(config.num_steps, saved_step) if config else None
     curves, evaluations = thinning.Curves(), thinning.Curves()
     is_fresh = False
@@ -173,14 +173,6 @@ def _read(damage: list[str], function: Callable[[], Any]) -> Any:
   except errors.UserError as e:
     damage.append(str(e))
     return None
-
-
-def _saved_step(path):
-  """The last step that is saved; a half-written one is not."""
-  if not path.is_dir():
-    return 0
-  steps = [int(p.name) for p in path.iterdir() if p.name.isdecimal()]
-  return max(steps, default=0)
 
 
 def _grids(path):
