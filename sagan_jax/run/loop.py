@@ -67,7 +67,9 @@ class Trainer:
     self.events = [self.checkpoint, events_lib.Grids(run, self._writer)]
     if self._scoreboard:
       self.events.append(
-        events_lib.Evaluation(run, self._scoreboard, self._writer, clock, say)
+        events_lib.Evaluation(
+          run, self._scoreboard, self._writer, clock, say, start
+        )
       )
 
   def train(self):
