@@ -17,7 +17,7 @@ from sagan_jax import errors, files
 from sagan_jax.config import schema
 from sagan_jax.evaluation import protocol
 from sagan_jax.pictures import filmstrip, thinning
-from sagan_jax.run import directory, row_reader
+from sagan_jax.run import directory, ledger, row_reader
 from sagan_jax.verdicts import verdicts
 
 _GRID = re.compile(r'(\d+)_(raw|ema)\.png')
@@ -38,6 +38,7 @@ class History:
     evaluations: its rows of evaluations, in no order.
     records: of its evaluations, also of those that failed.
     grids: by step.
+    time: where it went, as `ledger.read` tells it.
     saved_step: of its last checkpoint, or 0.
     is_fresh: whether its log has been written to a moment ago.
     damage: what was left out, as lines of text.
@@ -51,6 +52,7 @@ class History:
   evaluations: thinning.Curves
   records: list[dict[str, Any]]
   grids: list[filmstrip.Grid]
+  time: dict[str, float] | None
   saved_step: int
   is_fresh: bool
   damage: list[str]
@@ -138,6 +140,7 @@ def read(workdir: epath.PathLike) -> History:
       row_reader.read(log, curves, evaluations, last_step, damage.append)
       is_fresh = time.time() - log.stat().mtime < _FRESH_SECS
     grids = _grids(workdir / 'samples')
+    time_spent = ledger.read(workdir)
   except OSError as e:
     raise errors.UserError(
       f'cannot read the run in {workdir}: {e.strerror or e}; mend its '
@@ -153,6 +156,7 @@ def read(workdir: epath.PathLike) -> History:
     evaluations=evaluations,
     records=protocol.read_whole_ones(path, damage.append),
     grids=grids,
+    time=time_spent,
     saved_step=saved_step,
     is_fresh=is_fresh,
     damage=damage,
