@@ -63,17 +63,7 @@ class History:
     Those of training come first, by step, then those of evaluations. Of a long
     run they are means over some rows, with the step of the last.
     """
-    parts = [_rows(self.curves), _rows(self.evaluations)]
-    sizes = [len(part.get('step', ())) for part in parts]
-    return {
-      name: np.concatenate(
-        [
-          part.get(name, np.full(size, np.nan))
-          for part, size in zip(parts, sizes, strict=True)
-        ]
-      )
-      for name in {**parts[0], **parts[1]}
-    }
+    return rows_of(self.curves, self.evaluations)
 
   def verdicts(self) -> list[verdicts.Verdict]:
     """What the rows say about the health of the run."""
@@ -161,6 +151,23 @@ def read(workdir: epath.PathLike) -> History:
     is_fresh=is_fresh,
     damage=damage,
   )
+
+
+def rows_of(
+  curves: thinning.Curves, evaluations: thinning.Curves
+) -> dict[str, np.ndarray]:
+  """Rows of training and then those of evaluations; see `History.rows`."""
+  parts = [_rows(curves), _rows(evaluations)]
+  sizes = [len(part.get('step', ())) for part in parts]
+  return {
+    name: np.concatenate(
+      [
+        part.get(name, np.full(size, np.nan))
+        for part, size in zip(parts, sizes, strict=True)
+      ]
+    )
+    for name in {**parts[0], **parts[1]}
+  }
 
 
 def _rows(curves):

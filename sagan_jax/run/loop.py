@@ -4,7 +4,8 @@ After step k was launched, in this order:
 
 1. Step k-1 is waited for, and its log row is written if one is due.
 2. The events that are due at k see the state after step k, in the order of
-   `Trainer.events`: checkpoint, grids, evaluation. At the last step all are due.
+   `Trainer.events`: checkpoint, grids, evaluation, alarms. At the last step all
+   are due.
 3. If a stop was asked for, step k is saved and `stop.Stopped` is raised; the
    events of k that this left undone are done when the run goes on.
 
@@ -23,8 +24,8 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.data import prefetch
 from sagan_jax.gan import build
-from sagan_jax.run import events as events_lib
 from sagan_jax.run import (
+  alarms,
   ledger,
   log,
   pulse,
@@ -35,6 +36,7 @@ from sagan_jax.run import (
   stop,
   summary,
 )
+from sagan_jax.run import events as events_lib
 
 
 class Trainer:
@@ -71,6 +73,10 @@ class Trainer:
       self.events.append(
         events_lib.Evaluation(run, self._scoreboard, self._writer, clock, say)
       )
+    # Last: it reads the rows of the others.
+    self.events.append(
+      alarms.Alarms(run, self.checkpoint, self._writer is not None, say)
+    )
 
   def train(self):
     """Trains to the last step; to be called once.
