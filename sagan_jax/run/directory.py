@@ -8,6 +8,7 @@ evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
 report.html       a page about all of it, made at the end
+time.jsonl        where the time went, also before restarts
 restarts.json     how often it was started and saved no further state
 """
 
