@@ -13,8 +13,14 @@ import sys
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import attention, discriminator, generator, layers
-from sagan_jax.models import norm, resample
+from sagan_jax.models import (
+  attention,
+  discriminator,
+  generator,
+  layers,
+  norm,
+  resample,
+)
 from sagan_jax.planning import account, topologies
 
 IMAGES = 16
