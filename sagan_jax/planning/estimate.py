@@ -139,11 +139,12 @@ def advice(c, topology, account, estimate) -> list[str]:
   """
   found = []
   per_chip = c.batch_size // topology.num_devices
-  if c.eval.every_steps and c.eval.batch_size % topology.num_devices:
+  share = -(-c.eval.batch_size // topology.num_devices)
+  if c.eval.batch_size % topology.num_devices:
     found.append(
-      f'evaluation batches of {c.eval.batch_size} do not split over '
-      f'{topology.num_devices} devices: set --config.eval.batch_size to a '
-      'multiple'
+      f'evaluation batches of {c.eval.batch_size} are filled up to '
+      f'{share * topology.num_devices} for {topology.num_devices} devices: set '
+      '--config.eval.batch_size to a multiple'
     )
   if topology.chip is None:
     return found

@@ -133,10 +133,10 @@ def test_the_largest_batch_that_was_compiled_is_called_so():
       ['it does not fit'],
     ),
     (
-      {'batch_size': 6, 'eval.every_steps': 5, 'eval.batch_size': 100},
+      {'batch_size': 6, 'eval.batch_size': 100},
       {},
       'cpu:3',
-      ['evaluation batches of 100 do not split'],
+      ['evaluation batches of 100 are filled up to 102 for 3 devices'],
     ),
   ],
 )
