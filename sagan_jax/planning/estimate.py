@@ -107,7 +107,7 @@ def largest_batch(c, topology, rows) -> tuple[int, str] | None:
   found = _round_down(c, topology, images)
   if found in peaks:
     how = 'compiled'
-  return found and (found, how)
+  return (found, how) if found else None
 
 
 def _round_down(c, topology, images):
