@@ -55,6 +55,8 @@ def main(argv=None):
     )
   before = _before(args.compare, topology)
   compiler.check(topology)
+  if args.json is not None:  # Refused now rather than after the work.
+    files.write(files.as_path(args.json), '{}\n')
   print(report.NOTE + '\n')
   rows = _rows(c, topology, sizes, args)
   if args.json is not None:
@@ -80,7 +82,7 @@ def _rows(c, topology, sizes, args):
   for size in sizes:
     row = plan(size, last=size == sizes[-1])
   for _ in range(_TRIES if args.largest_batch else 0):
-    largest = row['largest_batch']
+    largest = row.get('largest_batch')
     if largest is None or largest[0] == row['batch_size']:
       break
     row = plan(largest[0], last=True)

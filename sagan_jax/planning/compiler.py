@@ -128,7 +128,7 @@ def _compile(c, topology):
         stdin=given,
         stdout=output,
         stderr=output,
-        env=_environment(topology),
+        env=environment(topology),
         start_new_session=True,  # Ctrl-C comes to this process only.
       )
       try:
@@ -163,7 +163,8 @@ def _answer(code, here):
   raise RuntimeError(f'the compiler ended with code {code}:\n{output}')
 
 
-def _environment(topology):
+def environment(topology) -> dict:
+  """Of a process that compiles for a topology with this package."""
   root = os.fspath(pathlib.Path(sagan_jax.__file__).parents[1])
   paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
   environment = {

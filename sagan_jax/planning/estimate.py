@@ -107,7 +107,7 @@ def largest_batch(c, topology, rows) -> tuple[int, str] | None:
   found = _round_down(c, topology, images)
   if found in peaks:
     how = 'compiled'
-  return found and (found, how)
+  return (found, how) if found else None
 
 
 def _round_down(c, topology, images):
@@ -139,11 +139,12 @@ def advice(c, topology, account, estimate) -> list[str]:
   """
   found = []
   per_chip = c.batch_size // topology.num_devices
-  if c.eval.every_steps and c.eval.batch_size % topology.num_devices:
+  share = -(-c.eval.batch_size // topology.num_devices)
+  if c.eval.batch_size % topology.num_devices:
     found.append(
-      f'evaluation batches of {c.eval.batch_size} do not split over '
-      f'{topology.num_devices} devices: set --config.eval.batch_size to a '
-      'multiple'
+      f'evaluation batches of {c.eval.batch_size} are filled up to '
+      f'{share * topology.num_devices} for {topology.num_devices} devices: set '
+      '--config.eval.batch_size to a multiple'
     )
   if topology.chip is None:
     return found
