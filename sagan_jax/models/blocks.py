@@ -33,7 +33,7 @@ class Network(nn.Module):
     attention: resolutions (H of the map) that get a `SelfAttention` block.
     residual: resolutions that get a `ResidualControl` block instead.
     attention_formula: 'code' or 'paper', see `SelfAttention`.
-    resample: 'reference' or 'cheap', see `models.resample`.
+    resample: one of `resample.FORMS`.
     spectral_gradient: 'constant' or 'full', see `spectral.sigma`.
     initializer: of kernels and the class table, see `layers.INITIALIZERS`.
     dtype: of activations and of the weights that meet them. Parameters,
