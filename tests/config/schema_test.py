@@ -146,6 +146,7 @@ def test_only_what_is_watched_may_change():
   assert {key for key in free if not key.startswith(sections)} == {
     'num_steps',
     'prefetch',
+    'resample',
   }
   assert not [key for key in bound if key.startswith(sections)]
 
