@@ -187,7 +187,7 @@ def _parse(argv):
   )
   parser.add_argument(
     '--batch_sizes',
-    type=_positives,
+    type=command_line.positives,
     metavar='N,...',
     help='images per batch (default: that of the config)',
   )
@@ -223,10 +223,6 @@ def _parse(argv):
 
 def _list(text):
   return text.split(',')
-
-
-def _positives(text):
-  return [command_line.positive(part) for part in text.split(',')]
 
 
 if __name__ == '__main__':

@@ -38,7 +38,9 @@ def conv(x, kernel, *, stride=1, padding=None) -> jax.Array:
   """
   if padding is None:
     padding = ((kernel.shape[0] // 2,) * 2,) * 2
-  return _conv(x, kernel.astype(x.dtype), stride, padding)
+  with jax.named_scope('weights'):
+    kernel = kernel.astype(x.dtype)
+  return _conv(x, kernel, stride, padding)
 
 
 def _forward(x, kernel, stride, padding):

@@ -6,7 +6,14 @@ import traceback
 
 from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
-from sagan_jax.run import program_cache, pulse, restarts, stop, supervisor
+from sagan_jax.run import (
+  ledger,
+  program_cache,
+  pulse,
+  restarts,
+  stop,
+  supervisor,
+)
 
 _owns_process = False
 _neighbors = None
@@ -24,6 +31,7 @@ def run(main):
   """
   global _owns_process
   _owns_process = True
+  ledger.begin_process()
   if distributed.has_flags(sys.argv):
     stop.await_others()  # Before one can know more.
   stop.install()

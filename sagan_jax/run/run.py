@@ -81,10 +81,11 @@ class Run:
     if not isinstance(config, schema.Config):
       config = schema.read(config)
     run = cls(files.as_path(workdir), config, trains=True)
-    directory.check_name(run.workdir)
     goes_on = directory.has_states(run.workdir)
     if goes_on:
       directory.check_same_config(run.workdir, config, allow_changes)
+    else:
+      directory.check_none_lost(run.workdir)
     num_classes = compatibility.num_classes(config, run.source)
     run.config = schema.replace(config, num_classes=num_classes)
     agreement.check_data(run.source)
