@@ -34,7 +34,8 @@ def get_config():
   # Of gradients while devices add them up; None: as dtype.
   c.gradient_dtype = placeholder(str)
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
-  c.resample = 'cheap'  # Or reference: the same numbers, more work.
+  # Of the same numbers: auto (by platform) or a form of models/resample.py.
+  c.resample = 'auto'
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
   c.attention_formula = 'code'  # Or paper; see models/attention.py.
   c.initializer = 'glorot_uniform'  # Or orthogonal, normal (SAG ops.py).

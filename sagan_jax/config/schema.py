@@ -149,7 +149,8 @@ class Config:
   gradient_dtype: DType | None = None
   architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
   latent_dim: Width
-  resample: Annotated[str, OneOf(resample.FORMS)]
+  # A run may resume where another form is faster.
+  resample: Annotated[str, OneOf(('auto', *resample.FORMS)), MAY_CHANGE]
   spectral_gradient: Annotated[str, OneOf(spectral.GRADIENTS)]
   attention_formula: Annotated[str, OneOf(attention.FORMULAS)]
   initializer: Annotated[str, OneOf(layers.INITIALIZERS)] = 'glorot_uniform'

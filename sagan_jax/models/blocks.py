@@ -39,7 +39,7 @@ class Network(nn.Module):
     remat: resolutions whose blocks keep only their input, and are computed again
       for the backward pass.
     attention_formula: 'code' or 'paper', see `SelfAttention`.
-    resample: 'reference' or 'cheap', see `models.resample`.
+    resample: one of `resample.FORMS`.
     spectral_gradient: 'constant' or 'full', see `spectral.sigma`; None if the
       weights are normalised already, by `spectral.normalize_all`.
     initializer: of kernels and the class table, see `layers.INITIALIZERS`.

@@ -147,6 +147,7 @@ def test_only_what_is_watched_may_change():
     'num_steps',
     'prefetch',
     'on_collapse',
+    'resample',
   }
   assert not [key for key in bound if key.startswith(sections)]
 

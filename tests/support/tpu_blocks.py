@@ -25,7 +25,7 @@ from sagan_jax.models import (
 from sagan_jax.planning import account, topologies
 
 IMAGES = 16
-FORM = 'cheap'
+FORM = resample.choose('auto', 'tpu')
 conv = layers.SNConv
 conv_up = functools.partial(
   conv, convolve=functools.partial(resample.upsample_conv, form=FORM)
