@@ -12,9 +12,10 @@ import pytest
 
 from sagan_jax.cluster import sharding
 from sagan_jax.data import shapes
+from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
 from sagan_jax.models import norm
-from tests.support import compilation, small
+from tests.support import compilation, programs, small
 
 pytestmark = pytest.mark.slow
 
@@ -48,12 +49,6 @@ def _run(num_devices):
   gan, mesh, _ = compiled
   state = small.fresh_state(gan, 32, learning_rates=LEARNING_RATES, mesh=mesh)
   return small.run_conv_step(compiled, state, _batches())
-
-
-def _collectives(text):
-  """The kinds of collective operations in a compiled program."""
-  kinds = 'all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter'
-  return set(re.findall(rf' ({kinds})(?:-start)?\(', text))
 
 
 @pytest.mark.slow
@@ -136,9 +131,18 @@ def _text(variant):
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['plain', 'parts'])
 def test_devices_exchange_sums_only(variant):
-  assert _collectives(_text(variant)) == {'all-reduce'}
+  assert programs.collectives(_text(variant)) == {'all-reduce'}
   if variant == 'plain':
-    assert not _collectives(small.conv_step(1)[2].as_text())
+    assert not programs.collectives(small.conv_step(1)[2].as_text())
+
+
+@pytest.mark.slow
+def test_devices_exchange_no_more_than_parameters_and_moments():
+  gan, mesh, step = small.conv_step(8)
+  state = small.fresh_state(gan, 32, mesh=mesh)
+  nets = state.generator, state.discriminator
+  num_bytes = 4 * sum(state_lib.num_params(net.params) for net in nets)
+  assert 1 <= programs.collective_bytes(step.as_text()) / num_bytes < 1.1
 
 
 @pytest.mark.slow
@@ -202,7 +206,7 @@ def test_groups_of_batch_norm_stay_where_their_images_are(by, group_size):
     args = variables['params'], x, label
     program = program.lower(*jax.device_put(args, ins)).compile()
     expected = jax.jit(grad)(*args)
-  assert _collectives(program.as_text()) == {'all-reduce'}
+  assert programs.collectives(program.as_text()) == {'all-reduce'}
   for one, other in zip(
     *map(jax.tree.leaves, (program(*jax.device_put(args, ins)), expected)),
     strict=True,
