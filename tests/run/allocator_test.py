@@ -31,7 +31,7 @@ for _ in range(5):
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
   program(x).block_until_ready()
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(faults[-1])
+print(min(faults[1:]))  # Other threads may touch new pages too.
 """
 
 
@@ -76,5 +76,5 @@ def test_so_are_those_where_jax_finds_a_plugin(monkeypatch):
 
 def test_another_c_library_is_left_alone(monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
-  monkeypatch.setattr(ctypes, 'CDLL', lambda name: object())
+  monkeypatch.setattr(ctypes, 'CDLL', lambda _: object())
   assert not allocator.keep_freed_memory()
