@@ -7,6 +7,7 @@ import traceback
 from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
 from sagan_jax.run import (
+  allocator,
   ledger,
   program_cache,
   pulse,
@@ -74,6 +75,7 @@ def join(args):
   """
   global _neighbors
   if _owns_process:
+    allocator.keep_freed_memory()
     program_cache.use(args.compilation_cache)
   member = distributed.membership(args)
   secs = args.watchdog_secs
