@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from sagan_jax import benchmark, errors
+from sagan_jax.benchmarks import tables
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import build, flops, measure
 from tests.support import compilation, tiny
@@ -53,7 +54,7 @@ def test_figures_are_positive_and_consistent(tmp_path, capsys):
     'python': report['machine']['python'],
   }
   output = capsys.readouterr().out
-  assert benchmark.table(rows) in output
+  assert tables.table(rows) in output
   assert f'shapes: {report["input_images_per_sec"]:.0f} images/s' in output
 
 
@@ -107,12 +108,12 @@ def test_a_profile_is_written(tmp_path):
 
 
 def test_a_table_has_a_row_per_variant_and_a_dash_for_what_is_absent():
-  lines = benchmark.table(
+  lines = tables.table(
     [{'resample': 'cheap', 'batch_size': 8, 'effective_mfu': 0.1234}]
   ).split('\n')
   assert len(lines) == 3
   cells = dict(
-    zip(benchmark.COLUMNS, lines[2].strip('| ').split(' | '), strict=True)
+    zip(tables.STEP_COLUMNS, lines[2].strip('| ').split(' | '), strict=True)
   )
   assert cells.pop('resample') == 'cheap'
   assert cells.pop('batch_size') == '8'
