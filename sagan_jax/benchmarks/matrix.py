@@ -16,6 +16,7 @@ from collections.abc import Callable
 from sagan_jax import __version__, errors, files
 from sagan_jax.benchmarks import children, record, tables
 
+_MACHINE_SECS = 300  # For a device to answer.
 BIGGAN = pathlib.Path(__file__).with_name('biggan_step.py')
 
 
@@ -141,7 +142,7 @@ def run(plan: Plan, c, output, budget_secs: float, say: Callable):
   budget = _Budget(budget_secs)
   with files.writing(output):
     output.mkdir(parents=True, exist_ok=True)
-  setting = _setting(plan, c, budget)
+  setting = _setting(plan, c)
   known = record.Record(output / 'cells.jsonl', setting)
   cells = list(plan.cells())
   if found := len(known.rows):
@@ -157,10 +158,10 @@ def run(plan: Plan, c, output, budget_secs: float, say: Callable):
   say((output / 'matrix.md').read_text())
 
 
-def _setting(plan, c, budget):
+def _setting(plan, c):
   """What figures are of. Cells may be added later, with other flags."""
   machine = children.measure(
-    plan.command({'measured': 'machine'}), budget.left()
+    plan.command({'measured': 'machine'}), _MACHINE_SECS
   )
   if machine is None or 'error' in machine:
     raise errors.UserError(
