@@ -145,7 +145,8 @@ class Run:
     return chunks.ChunkSampler(self.gan, sharding.local_mesh(self.mesh))
 
   @functools.cached_property
-  def _shapes(self):
+  def shapes(self):
+    """What `Checkpointer.restore` is asked for."""
     return build.state_shapes(self.gan, self.mesh, self.config.image_size)
 
   @functools.cached_property
@@ -153,7 +154,7 @@ class Run:
     """The training step, compiled once: a function of (state, batch)."""
     c = self.config
     lowered = build.lower_step(
-      self.gan, self.mesh, self._shapes, c.batch_size, c.image_size
+      self.gan, self.mesh, self.shapes, c.batch_size, c.image_size
     )
     agreement.check_program(lowered)
     return lowered.compile()
@@ -195,8 +196,8 @@ class Run:
     """
     checkpointer, step = self._checkpoint(step)
     if step is None:
-      return checkpointer.restore_newest(self._shapes)
-    return checkpointer.restore(self._shapes, step)
+      return checkpointer.restore_newest(self.shapes)
+    return checkpointer.restore(self.shapes, step)
 
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""
