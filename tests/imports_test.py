@@ -28,6 +28,7 @@ COMMANDS = (
   '__main__',
   'main',
   'evaluate',
+  'verify',
   'sample',
   'report',
   'export',

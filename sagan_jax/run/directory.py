@@ -38,6 +38,34 @@ def has_states(workdir):
   return bool(steps(workdir))
 
 
+def check_config(workdir, config, allow_changes=()):
+  """Refuses to go on with another config, or to begin where a run was lost.
+
+  Args:
+    workdir: a directory, which may be missing.
+    config: a `Config`.
+    allow_changes: keys that may differ.
+
+  Returns:
+    Whether there is a run to go on with.
+
+  Raises:
+    UserError: as `check_same_config` and `check_none_lost`.
+  """
+  goes_on = has_states(workdir)
+  if goes_on:
+    check_same_config(workdir, config, allow_changes)
+  else:
+    check_none_lost(workdir)
+  return goes_on
+
+
+def make(workdir):
+  """Makes a directory for a run; UserError if it cannot be made."""
+  with files.writing(workdir):
+    (workdir / 'samples').mkdir(parents=True, exist_ok=True)
+
+
 def check_none_lost(workdir):
   """Refuses to begin a run where one has lost its checkpoints.
 

@@ -26,6 +26,7 @@ from sagan_jax.data import prefetch
 from sagan_jax.gan import build
 from sagan_jax.run import (
   alarms,
+  lease,
   ledger,
   log,
   pulse,
@@ -101,7 +102,7 @@ class Trainer:
       if self._scoreboard:
         stack.callback(self._scoreboard.close)
       if self._writer:
-        stack.callback(self._writer.close)
+        stack.push(self._close_writer)
       stack.callback(self.run.checkpointer.close)
       stack.push(_find_culprit)  # The others may never do their part of a save.
       step = int(state.step)
@@ -165,6 +166,7 @@ class Trainer:
       self._enter(state)
       self._phase('step', step)
       state, metrics = step_fn(state, batch)
+      self.run.check_writer()
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
@@ -180,6 +182,11 @@ class Trainer:
       for event in due:
         self._handle(event, state)
     return state
+
+  def _close_writer(self, kind, error, traceback):
+    del kind, traceback
+    if not isinstance(error, lease.Lost):  # In a bucket it would write.
+      self._writer.close()
 
   def _next(self, batches, state):
     """The next batch; if there is none, what was reached is saved."""
@@ -210,6 +217,7 @@ class Trainer:
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
     self._phase(event.name)
+    self.run.check_writer()
     try:
       with self.clock.section(event.name):
         event(state)
