@@ -92,6 +92,11 @@ def get_config():
   c.dataset.num_examples = placeholder(int)  # Of shapes only; None: 20,000.
   # TFDS only: encoded examples held to shuffle among; None: 10,000.
   c.dataset.shuffle_buffer = placeholder(int)
+  # What to do about losses and gradients that are not finite. stop: with exit
+  # code 2. skip: leave out the update, on the device. rollback: go back to the
+  # last checkpoint and draw data and latents anew from there.
+  c.on_nonfinite = 'stop'
+  c.max_nonfinite = 10  # skip: steps in a row; rollback: times in all.
   # What to do when the log shows that the training has failed: its images
   # become the same, nothing is learnt any more, the score has doubled. warn, or
   # stop: the state is saved, the exit code is 2. Lesser trouble is only told.

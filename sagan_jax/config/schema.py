@@ -161,6 +161,10 @@ class Config:
   ema: Ema
   init: Init
   dataset: Dataset
+  on_nonfinite: Annotated[Literal['stop', 'skip', 'rollback'], MAY_CHANGE] = (
+    'stop'
+  )
+  max_nonfinite: Annotated[Count, MAY_CHANGE] = 10
   on_collapse: Annotated[Literal['warn', 'stop'], MAY_CHANGE] = 'warn'
   prefetch: Annotated[Count, MAY_CHANGE]
   log: Annotated[Log, MAY_CHANGE]

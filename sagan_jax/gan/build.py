@@ -40,6 +40,7 @@ def build_gan(c, mesh):
     horizontal_flip=c.horizontal_flip,
     ema_decay=c.ema.decay,
     ema_start_step=c.ema.start_step,
+    skip_nonfinite=c.on_nonfinite == 'skip',
     batch_sharding=sharding.split_batch(mesh),
     gradient_dtype=jnp.dtype(c.gradient_dtype or c.dtype),
     unroll=mesh.devices.flat[0].platform == 'cpu',

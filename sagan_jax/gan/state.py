@@ -32,6 +32,7 @@ class Gan:
   horizontal_flip: bool = False  # Mirror half of the real images at random.
   ema_decay: float = 0.9999  # Of the generator's parameters, per step.
   ema_start_step: int = 0  # Until here the average is a copy.
+  skip_nonfinite: bool = False  # Leave out updates that are not finite.
   # Of the batch axis, which devices share; None on one device.
   batch_sharding: jax.sharding.NamedSharding | None = None
   # Of gradients while they are summed over devices.

@@ -20,6 +20,8 @@ Conventions, decided here once:
   metrics and new statistics are means over the parts. Batch norm then
   normalises within a part, the running moments move once by the mean, and the
   vectors `u` move once, since every part starts from the stored ones.
+* With `skip_nonfinite` an update whose loss or gradients are not finite changes
+  nothing of its network, nor of the average; the step counts all the same.
 """
 
 import functools
@@ -28,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sagan_jax.gan import gradients
+from sagan_jax.gan import gradients, nonfinite
 from sagan_jax.gan import state as state_lib
 
 
@@ -42,24 +44,32 @@ def train_step(gan, state, batch):
 
   Returns:
     (new state, {metric name: float32 []}) with the metrics of the last
-    discriminator update.
+    discriminator update; with `skip_nonfinite`, also how many updates of each
+    network were left out.
   """
   rng = jax.random.fold_in(state.rng, state.step)
   g, d, d_metrics = state.generator, state.discriminator, {}
+  skipped = {'d_skipped': 0.0}
 
   for i in range(gan.n_dis):
     real = jax.tree.map(lambda x, i=i: x[i], batch)
     key = jax.random.fold_in(rng, i)
     d, d_metrics = update_discriminator(gan, d, g, real, key)
+    skipped['d_skipped'] += d_metrics.pop(nonfinite.SKIPPED, 0.0)
 
   key = jax.random.fold_in(rng, gan.n_dis)
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
+  if gan.skip_nonfinite:
+    skipped['g_skipped'] = g_metrics.pop(nonfinite.SKIPPED)
+    decay = jnp.where(skipped['g_skipped'] > 0, 1.0, decay)
   average = jax.named_scope('optimizer')(
     functools.partial(optax.incremental_update, step_size=1 - decay)
   )
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
+  if gan.skip_nonfinite:
+    metrics |= skipped
   return state_lib.GanState(
     step=state.step + 1,
     rng=state.rng,
@@ -163,4 +173,7 @@ def _update(gan, tx, net, loss_fn, nets, batch):
   with jax.named_scope('optimizer'):
     updates, opt_state = tx.update(grads, net.opt_state, net.params)
     params = optax.apply_updates(net.params, updates)
-  return state_lib.NetState(params, stats, opt_state), metrics
+  new = state_lib.NetState(params, stats, opt_state)
+  if gan.skip_nonfinite:
+    return nonfinite.guarded(net, new, metrics)
+  return new, metrics

@@ -9,6 +9,7 @@ checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
 report.html       a page about all of it, made at the end
 time.jsonl        where the time went, also before restarts
+rollbacks.json    which steps were given up, as they were not finite
 restarts.json     how often it was started and saved no further state
 """
 

@@ -14,8 +14,8 @@ come first. A log row holds the metrics of its own step.
 """
 
 import contextlib
+import dataclasses
 import functools
-import math
 import time
 
 import jax
@@ -29,9 +29,11 @@ from sagan_jax.run import (
   lease,
   ledger,
   log,
+  nonfinite,
   pulse,
   reporting,
   restarts,
+  rollbacks,
   scoreboard,
   step_log,
   stop,
@@ -53,11 +55,24 @@ class Trainer:
 
   def __init__(self, run):
     self.run = run
+    self._open()
+
+  def _open(self, failed=None):
+    """Reads the state to go on from, and opens what the run writes to.
+
+    Args:
+      failed: the `NotFinite` that it goes back because of.
+    """
+    run = self.run
     self._ledger = ledger.Ledger(run.workdir, writes=run.is_main)
     c = run.config
     begins = agree.decide('begins', run.checkpointer.last_step() is None)
-    self._state = run.init() if begins else run.restore()
-    start = int(self._state.step)
+    state = run.init() if begins else run.restore()
+    start = int(state.step)
+    self._rollbacks = rollbacks.Rollbacks(run.workdir, run.is_main)
+    if failed:
+      self._rollbacks.add(failed.step, start)
+    self._state = self._rollbacks.renew(state, run.mesh)
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     say = self.progress.say
     self._scoreboard = None
@@ -92,6 +107,32 @@ class Trainer:
       UserError: if a loss is not finite (nothing is saved then), the data
         cannot be read (what was reached is), or a disk is full.
     """
+    while True:
+      try:
+        return self._train()
+      except nonfinite.NotFinite as e:
+        self._go_back(e)
+
+  def _go_back(self, failed):
+    """Opens the run anew at its last checkpoint, or raises what has failed."""
+    c, made = self.run.config, len(self._rollbacks)
+    if c.on_nonfinite != 'rollback':
+      raise failed
+    if made >= c.max_nonfinite:
+      raise errors.UserError(
+        f'{failed}. It was rolled back {made} times already, as often as '
+        '--config.max_nonfinite allows'
+      ) from failed
+    agree.next_round()
+    del self.run.checkpointer  # Which is closed.
+    self._open(failed)
+    self.progress.say(
+      f'{failed}. Rolled back to step {int(self._state.step)} (rollback '
+      f'{made + 1} of at most {c.max_nonfinite}); data and latents are drawn '
+      'anew from there'
+    )
+
+  def _train(self):
     state = self._state
     del self._state  # The first step donates it.
     with contextlib.ExitStack() as stack:
@@ -132,18 +173,20 @@ class Trainer:
       self.progress.say(f'nothing to do: {start} of {c.num_steps} steps done')
       return state
     self._ledger.open(start)
+    seed = self._rollbacks.data_seed(c.seed, start)
+    drawn = dataclasses.replace(c, seed=seed)
     put = functools.partial(
       sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
     )
     batches = prefetch.Prefetcher(
-      build.host_batches(run.source, c, start), put, depth=c.prefetch
+      build.host_batches(run.source, drawn, start), put, depth=c.prefetch
     )
     with batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
       self._phase('compile')
       step_fn = run.step_fn
-      self.progress.say(_compiled(step_fn, time.perf_counter() - began))
+      self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
       with stop.deferred():
         state = self._loop(step_fn, state, batches)
         self._phase('checkpoint')
@@ -242,7 +285,10 @@ def _due(events, step, num_steps):
 
 def _find_culprit(kind, error, traceback):
   del kind, traceback
-  if isinstance(error, Exception):
+  if isinstance(error, Exception) and not isinstance(
+    error,
+    nonfinite.NotFinite,  # It is on all processes.
+  ):
     agree.find_culprit()
 
 
@@ -261,12 +307,3 @@ def _open_writer(run, start_step, say):
     run.record()
     stack.pop_all()  # The caller closes it.
   return writer
-
-
-def _compiled(step_fn, secs):
-  """Tells how long compiling took and what a device needs."""
-  gflop = step_fn.cost_analysis().get('flops', math.nan) / 1e9
-  return (
-    f'compiled in {secs:.0f}s: {gflop:.1f} GFLOP per step and '
-    f'{build.step_bytes(step_fn) / 2**20:.0f} MiB, on each device'
-  )

@@ -148,6 +148,8 @@ def test_only_what_is_watched_may_change():
     'prefetch',
     'on_collapse',
     'resample',
+    'on_nonfinite',
+    'max_nonfinite',
   }
   assert not [key for key in bound if key.startswith(sections)]
 
@@ -185,6 +187,8 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'init.weights': None,
     'init.classes': 'fresh',
     'on_collapse': 'warn',
+    'on_nonfinite': 'stop',
+    'max_nonfinite': 10,
   }
   path = tmp_path / 'config.json'
   path.write_text(
