@@ -96,16 +96,17 @@ def _speed(row, price):
   estimate = row['estimate']
   lines = _line('HBM traffic', f'{row["hbm_bytes"] / 1e9:,.2f} GB per chip')
   lines += _line('padding', _padding(row['padding']))
-  lines += _line(
-    'step',
+  step = (
     f'{row["cycles"] / 1e6:.2f} Mcycles = '
     f'{1e3 * estimate["compute_secs"]:.2f} ms, and '
     f'{1e3 * estimate["all_reduce_secs"]:.2f} ms of messages: '
     f'{estimate["images_per_sec_per_chip"]:,.0f} images/s per chip, '
-    f'{estimate["effective_mfu"]:.0%} of the peak by formula; '
-    f'{estimate["images_per_sec_per_chip_without_all_reduces"]:,.0f} images/s '
-    'without messages',
+    f'{estimate["effective_mfu"]:.0%} of the peak by formula'
   )
+  if estimate['all_reduce_secs']:
+    rate = estimate['images_per_sec_per_chip_without_all_reduces']
+    step += f'; {rate:,.0f} images/s without messages'
+  lines += _line('step', step)
   bounds = [
     f'{1e3 * secs:.2f} ms ({estimate["images_per_chip"] / secs:,.0f} images/s) '
     f'by {what}'

@@ -27,7 +27,7 @@ BOUNDS = {
   'up block': 2.25,  # 256 to 128 channels, 32x32 to 64x64.
   'up 3x3': 0.6,  # 1024 channels, 4x4 to 8x8.
   'up skip': 1.1,  # 128 to 64 channels, 64x64 to 128x128.
-  'down block': 2.0,  # 64 to 128 channels, 64x64 to 32x32.
+  'down block': 1.1,  # 64 to 128 channels, 64x64 to 32x32.
   'down skip': 0.4,  # The same.
   'norm': 1.15,  # With ReLU, 64 channels, 128x128.
   'attention': 1.2,  # 256 channels, 32x32.
