@@ -92,6 +92,10 @@ def get_config():
   c.dataset.num_examples = placeholder(int)  # Of shapes only; None: 20,000.
   # TFDS only: encoded examples held to shuffle among; None: 10,000.
   c.dataset.shuffle_buffer = placeholder(int)
+  # What to do when the log shows that the training has failed: its images
+  # become the same, nothing is learnt any more, the score has doubled. warn, or
+  # stop: the state is saved, the exit code is 2. Lesser trouble is only told.
+  c.on_collapse = 'warn'
   c.prefetch = 4  # Batches made ready in advance.
 
   c.log = ConfigDict()

@@ -29,7 +29,6 @@ def get_config():
   c.checkpoint.every_steps = 500
   c.checkpoint.keep_every_steps = None
   c.eval.every_steps = 200
-  c.eval.max_time_share = 0.25  # The first waits for the compiler.
   c.eval.extractor = 'random'
   c.eval.metrics = ('fid',)
   c.eval.num_fakes = 500

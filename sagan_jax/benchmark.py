@@ -7,29 +7,16 @@ images of a batch per second: a step counts its batch once, however many
 discriminator updates it makes.
 """
 
-import argparse
+import dataclasses
 import functools
 import itertools
 import json
+import pathlib
 
 from sagan_jax import errors, files
-from sagan_jax.config import command_line
-from sagan_jax.run import command, program_cache
-
-COLUMNS = {
-  'resample': '{}',
-  'dtype': '{}',
-  'batch_size': '{}',
-  'compile_secs': '{:.0f}',
-  'step_secs': '{:.4f}',
-  'images_per_sec': '{:.2f}',
-  'fed_images_per_sec': '{:.2f}',
-  'gflop_per_image': '{:.1f}',
-  'compiler_gflop_per_image': '{:.1f}',
-  'matmul_tflops': '{:.3f}',
-  'effective_mfu': '{:.1%}',
-  'step_mib': '{:.0f}',
-}
+from sagan_jax.benchmarks import arguments, tables
+from sagan_jax.cluster import distributed
+from sagan_jax.run import command
 
 
 def main(argv=None):
@@ -42,7 +29,10 @@ def main(argv=None):
     UserError: if the config, a variant of it or a file is refused; all variants
       are checked before the first is measured.
   """
-  args = _parse(argv)
+  args = arguments.parse(argv, __doc__)
+  if args.matrix:
+    _matrix(args)
+    return
   command.join(args)
   # Imported here so that --help answers at once.
   import jax
@@ -53,6 +43,9 @@ def main(argv=None):
 
   c = schema.load(args.config, args.overrides)
   mesh = sharding.make_mesh(c.num_devices)
+  if args.part is not None:
+    _part(args, c, mesh)
+    return
   source, why_not = _open_source(c) if args.input else (None, 'not asked for')
   c = _with_classes(c, source, why_not)
   variants = _variants(c, args)
@@ -79,29 +72,63 @@ def main(argv=None):
   for variant in variants:
     profile = args.profile if variant is variants[-1] else None
     report['rows'].append(_measure(variant, mesh, source, args, profile))
-    say(table(report['rows'][-1:]))
+    say(tables.table(report['rows'][-1:]))
     _save(report, args.json)
   if len(variants) > 1:
-    say(table(report['rows']))
+    say(tables.table(report['rows']))
+
+
+def _part(args, c, mesh):
+  """Measures one of `benchmarks.parts`."""
+  from sagan_jax.benchmarks import parts
+  from sagan_jax.config import compatibility
+
+  c = _with_classes(c, *_open_source(c))
+  (c,) = _variants(c, args)
+  compatibility.check(c, mesh.size)
+  found = parts.PARTS[args.part](c, mesh, args.steps, args.warmup)
+  print(json.dumps(found, indent=2))
+  _save(found, args.json)
+
+
+def _matrix(args):
+  """Measures all cells, each in a process of its own."""
+  from sagan_jax.benchmarks import matrix
+  from sagan_jax.config import schema
+  from sagan_jax.models import resample
+
+  if distributed.membership(args):
+    raise errors.UserError(
+      '--matrix is for one process; leave out the flags of several'
+    )
+  c = schema.load(args.config, args.overrides)
+  c = _with_classes(c, *_open_source(c))
+  output = pathlib.Path(files.as_path(args.output))
+  plan = matrix.Plan(
+    config=args.config,
+    overrides=args.overrides | {'num_classes': str(c.num_classes)},
+    forms=args.forms or list(resample.FORMS),
+    dtypes=args.dtypes or ['bfloat16', 'float32'],
+    batch_sizes=args.batch_sizes or [64, 128, 256, 512],
+    flags=['', *(args.xla_flags or [])],
+    steps=args.steps,
+    warmup=args.warmup,
+    programs=str(output / 'programs'),
+    biggan=args.biggan,
+    biggan_python=args.biggan_python,
+    peer_settings=json.dumps(matrix.peer_settings(c)),
+  )
+  matrix.run(
+    plan,
+    dataclasses.asdict(c),
+    output,
+    args.budget_mins * 60,
+    functools.partial(print, flush=True),
+  )
 
 
 def _say_nothing(text):
   del text
-
-
-def table(rows):
-  """Formats rows of figures as a Markdown table; what is absent is a dash."""
-  lines = [
-    '| ' + ' | '.join(COLUMNS) + ' |',
-    '| ' + ' | '.join('---' for _ in COLUMNS) + ' |',
-  ]
-  for row in rows:
-    cells = [
-      '-' if row.get(name) is None else form.format(row[name])
-      for name, form in COLUMNS.items()
-    ]
-    lines.append('| ' + ' | '.join(cells) + ' |')
-  return '\n'.join(lines)
 
 
 def _measure(c, mesh, source, args, profile):
@@ -167,66 +194,6 @@ def _with_classes(c, source, why_not):
 def _save(report, path):
   if path is not None:
     files.write(files.as_path(path), json.dumps(report, indent=2) + '\n')
-
-
-def _parse(argv):
-  """Returns the arguments and the config that they name."""
-  parser = command_line.make_parser('benchmark', __doc__)
-  command_line.add_config(parser, required=True)
-  parser.add_argument(
-    '--forms',
-    type=_list,
-    metavar='FORM,...',
-    help='resampling forms (default: that of the config)',
-  )
-  parser.add_argument(
-    '--dtypes',
-    type=_list,
-    metavar='DTYPE,...',
-    help='activation dtypes (default: that of the config)',
-  )
-  parser.add_argument(
-    '--batch_sizes',
-    type=_positives,
-    metavar='N,...',
-    help='images per batch (default: that of the config)',
-  )
-  parser.add_argument(
-    '--steps',
-    type=command_line.positive,
-    default=50,
-    help='steps whose median is reported (default: 50)',
-  )
-  parser.add_argument(
-    '--warmup',
-    type=command_line.positive,
-    default=10,
-    help='steps before these (default: 10)',
-  )
-  parser.add_argument(
-    '--input',
-    action=argparse.BooleanOptionalAction,
-    default=True,
-    help='measure the data set too, and the step fed from it',
-  )
-  parser.add_argument('--json', metavar='FILE', help='write the figures there')
-  parser.add_argument(
-    '--profile',
-    metavar='DIR',
-    help='write a trace of three steps of the last variant there',
-  )
-  command.add_arguments(parser)
-  # A program out of a cache would tell nothing of compiling.
-  parser.set_defaults(compilation_cache=program_cache.OFF)
-  return command_line.parse(parser, argv)
-
-
-def _list(text):
-  return text.split(',')
-
-
-def _positives(text):
-  return [command_line.positive(part) for part in text.split(',')]
 
 
 if __name__ == '__main__':

@@ -8,7 +8,8 @@ import jax
 import pytest
 
 from sagan_jax import benchmark, errors
-from sagan_jax.cluster import sharding
+from sagan_jax.benchmarks import tables
+from sagan_jax.cluster import distributed, sharding
 from sagan_jax.gan import build, flops, measure
 from tests.support import compilation, tiny
 
@@ -53,7 +54,7 @@ def test_figures_are_positive_and_consistent(tmp_path, capsys):
     'python': report['machine']['python'],
   }
   output = capsys.readouterr().out
-  assert benchmark.table(rows) in output
+  assert tables.table(rows) in output
   assert f'shapes: {report["input_images_per_sec"]:.0f} images/s' in output
 
 
@@ -107,12 +108,12 @@ def test_a_profile_is_written(tmp_path):
 
 
 def test_a_table_has_a_row_per_variant_and_a_dash_for_what_is_absent():
-  lines = benchmark.table(
+  lines = tables.table(
     [{'resample': 'cheap', 'batch_size': 8, 'effective_mfu': 0.1234}]
   ).split('\n')
   assert len(lines) == 3
   cells = dict(
-    zip(benchmark.COLUMNS, lines[2].strip('| ').split(' | '), strict=True)
+    zip(tables.STEP_COLUMNS, lines[2].strip('| ').split(' | '), strict=True)
   )
   assert cells.pop('resample') == 'cheap'
   assert cells.pop('batch_size') == '8'
@@ -169,3 +170,29 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
 def test_a_wrong_flag_is_refused_by_name(flag, text):
   with pytest.raises(errors.UserError, match=re.escape(text)):
     benchmark.main([*CONFIG, flag])
+
+
+def _part(tmp_path, name):
+  path = tmp_path / 'figures.json'
+  benchmark.main([*CONFIG, *FEW, f'--part={name}', f'--json={path}'])
+  return json.loads(path.read_text())
+
+
+def test_parts_are_measured_alone(tmp_path):
+  found = _part(tmp_path, 'evaluation')
+  assert found['extractor'] == 'random-conv-seed-0'
+  assert found['secs_for_50000'] == 50_000 / found['images_per_sec'] > 0
+  found = _part(tmp_path, 'determinism')
+  assert found == {'steps': 2, 'same_bits': True, 'largest_difference': 0.0}
+  found = _part(tmp_path, 'ceilings')
+  assert min(found.values()) > 0 and len(found) == 3
+  shares = [share for _, share in _part(tmp_path, 'kernels')['kernels']]
+  assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1.001
+  assert _part(tmp_path, 'step')['finite'] is True
+  assert _part(tmp_path, 'machine')['platform'] == 'cpu'
+
+
+def test_a_matrix_is_for_one_process(monkeypatch):
+  monkeypatch.setattr(distributed, 'membership', lambda _: 'one of two')
+  with pytest.raises(errors.UserError, match='--matrix is for one process'):
+    benchmark.main([*CONFIG, '--matrix'])

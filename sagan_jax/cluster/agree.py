@@ -225,6 +225,11 @@ def enter():
     _group.enter()
 
 
+def is_first():
+  """Whether this is process 0, or the only one."""
+  return _group is None or _group.index == 0
+
+
 def decide(name, value):
   """`Group.decide`; in a single process the value."""
   return _group.decide(name, value) if _group else value

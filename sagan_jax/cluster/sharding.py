@@ -101,19 +101,8 @@ def split_batch(mesh, axis=0):
   return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA_AXIS))
 
 
-def split_or_replicate(mesh, batch_size):
-  """`split_batch` where the batch divides by the devices; else `replicated`.
-
-  For work whose result must not depend on the mesh: a batch that does not
-  divide is computed whole on every device, which is right and not fast.
-  """
-  if batch_size % mesh.size:
-    return replicated(mesh)
-  return split_batch(mesh)
-
-
 def local_share(mesh, batch_size):
-  """How much of a batch the devices of one process hold, where it divides.
+  """How much of a batch the devices of one process hold, filled up to divide.
 
   Work on shares of this size gives the same bits for any number of processes on
   the same devices, since each device then works on the same shapes.
@@ -123,11 +112,10 @@ def local_share(mesh, batch_size):
     batch_size: over all of its devices.
 
   Returns:
-    The rows of one process; all of them if they do not divide by the devices.
+    The rows of one process, as many for each of its devices as the device with
+    the most of them has.
   """
-  if batch_size % mesh.size:
-    return batch_size
-  return batch_size // mesh.size * local_mesh(mesh).size
+  return -(-batch_size // mesh.size) * local_mesh(mesh).size
 
 
 def on_every_device(fn, mesh):

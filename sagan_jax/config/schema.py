@@ -161,6 +161,7 @@ class Config:
   ema: Ema
   init: Init
   dataset: Dataset
+  on_collapse: Annotated[Literal['warn', 'stop'], MAY_CHANGE] = 'warn'
   prefetch: Annotated[Count, MAY_CHANGE]
   log: Annotated[Log, MAY_CHANGE]
   sample: Annotated[Sample, MAY_CHANGE]

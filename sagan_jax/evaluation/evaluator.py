@@ -15,7 +15,7 @@ import numpy as np
 
 from sagan_jax import __version__, errors, files, progress
 from sagan_jax.cluster import sharding
-from sagan_jax.evaluation import extractors, features, reference
+from sagan_jax.evaluation import extractors, features, generated, reference
 from sagan_jax.metrics import checks, scores
 
 
@@ -67,6 +67,7 @@ class Evaluator:
       self._mesh,
       sharding.local_share(mesh, c.eval.batch_size),
     )
+    self._generated = None  # Compiled for the sampler that was last given.
     self._real = None
     self._said_few = False
 
@@ -148,7 +149,9 @@ class Evaluator:
     e = self.c.eval
     key = jax.random.key(e.seed)
     labels = self._labels(self.source.num_classes)
-    start, stop = self._share(len(labels))
+    share = self._share(len(labels))
+    if self._generated is None or self._generated.sampler is not sampler:
+      self._generated = generated.GeneratedFeatures(self._extraction, sampler)
     records = []
     for name, mode in itertools.product(e.weights, e.bn_statistics):
       params, stats = state.generator_variables(name)
@@ -158,17 +161,16 @@ class Evaluator:
         )
       params, stats = sharding.localize((params, stats), self._mesh)
       for truncation in (None, *e.truncations):
-        finite = []
-        made = sampler.batches(
+        began = time.perf_counter()
+        made = self._generated.collect(
           params,
           stats,
-          jax.random.fold_in(key, 0),
           labels,
-          start=start,
-          stop=stop,
+          share,
+          key=jax.random.fold_in(key, 0),
           truncation=truncation,
           batch_moments=mode == 'batch',
-          finite=finite,
+          say=self._counter('fakes', len(labels)),
         )
         described = {
           'weights': name,
@@ -180,7 +182,8 @@ class Evaluator:
           'seed': e.seed,
           'labels': e.labels,
         }
-        records.append(self._score(made, len(labels), described, finite))
+        generated.check_finite(made, described)
+        records.append(self._score(made, described, began))
     return records
 
   def of_source(self, fake):
@@ -193,22 +196,23 @@ class Evaluator:
       A list of one record.
     """
     count = min(self.c.eval.num_fakes, fake.num_examples)
-    made = features.source_batches(fake, count, self.c.eval.batch_size)
+    began = time.perf_counter()
+    made = self._extraction.collect(
+      features.source_batches(fake, count, self._extraction.batch_size),
+      count,
+      say=self._counter('fakes', count),
+    )
     described = {'fake_data': fake.name, 'fake_fingerprint': fake.fingerprint}
-    return [self._score(made, count, described)]
+    return [self._score(made, described, began)]
 
   def main_metric(self):
     """Name of the metric that checkpoints are chosen by."""
     main = next(iter(self.extractor.taps))
     return self.c.eval.best_metric or self.extractor.metric_name('fid', main)
 
-  def _score(self, made, count, described, finite=()):
-    began = time.perf_counter()
-    fake = self._extraction.collect(
-      made, count, say=self._counter('fakes', count)
-    )
-    _check_finite(finite, described)
-    least = min(count, self.real().count)
+  def _score(self, fake, described, began):
+    """The record of the features of fakes, which began to be made when."""
+    least = min(fake.count, self.real().count)
     if least < checks.FEW_SAMPLES and not self._said_few:
       self._said_few = True
       self._say(
@@ -217,7 +221,7 @@ class Evaluator:
       )
     found = scores.compute(self.metrics, self.extractor, self.real(), fake)
     return {
-      'protocol': self._protocol(count) | described,
+      'protocol': self._protocol(fake.count) | described,
       'scores': found.values,
       'per_class': {
         self.source.class_names[k]: v for k, v in found.per_class.items()
@@ -272,24 +276,3 @@ class Evaluator:
     p, n = jax.process_index(), jax.process_count()
     begin, end = (batches * i // n * size for i in (p, p + 1))
     return begin, min(end, count)
-
-
-def _check_finite(finite, described):
-  """Refuses images that quantising has hidden to be NaN or infinite.
-
-  Args:
-    finite: of each batch of this process, whether all its images are finite.
-    described: of which generator.
-
-  Raises:
-    UserError: on all processes if a batch of any of them is not finite.
-  """
-  bad = sum(not bool(x) for x in finite)
-  bad = int(sharding.gather_rows(np.array([bad])).sum())
-  if bad:
-    raise errors.UserError(
-      f'the generator makes NaN or infinite images, in {bad} batches, with '
-      f'weights={described["weights"]} and '
-      f'bn_statistics={described["bn_statistics"]}: it has diverged; evaluate '
-      'an earlier checkpoint with --step'
-    )

@@ -46,6 +46,7 @@ class Extractor:
   published: bool  # the network on which FID, KID and IS were published
   params: Any  # pytree of float32
   apply: Callable[[Any, jax.Array], dict[str, jax.Array]]
+  one_by_one: bool = False  # Whether a CPU is faster with an image at a time.
 
   def __call__(self, images):
     """Computes features.
@@ -161,6 +162,7 @@ def inception_extractor(params, identity, taps=None, dtype=jnp.float32):
     published=not identity.partial,
     params={layer: params[layer] for layer in needed},
     apply=apply,
+    one_by_one=True,  # Its first maps take 3 to 6 MB per image.
   )
 
 

@@ -107,9 +107,9 @@ def load_or_make(
   made = extraction.collect(
     features_lib.source_batches(source, num_images, extraction.batch_size),
     num_images,
-    keep,
-    features_lib.share_start(source, num_images),
-    say,
+    keep=keep,
+    first=features_lib.share_start(source, num_images),
+    say=say,
   )
   if not files.is_remote(path) or jax.process_index() == 0:
     _save(path, made, described)

@@ -19,6 +19,34 @@ from sagan_jax.data import prefetch
 from sagan_jax.gan import build, flops, state
 
 
+def compiled(c, mesh):
+  """Compiles the training step of a config.
+
+  Args:
+    c: a `Config` whose `num_classes` is known.
+    mesh: to run on.
+
+  Returns:
+    (function of (state, batch), function from a seed to a state, a batch of
+    random images).
+  """
+  gan = build.build_gan(c, mesh)
+  init = jax.jit(
+    functools.partial(state.init_state, gan, c.image_size),
+    out_shardings=sharding.replicated(mesh),
+  )
+  step = build.compile_step(
+    gan, mesh, jax.eval_shape(init, c.seed), c.batch_size, c.image_size
+  )
+  return step, init, _put(mesh)(_random_batch(c))
+
+
+def _put(mesh):
+  return functools.partial(
+    sharding.put_batch, sharding=sharding.split_batch(mesh, axis=1)
+  )
+
+
 def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
   """Times the training step of a config.
 
@@ -34,46 +62,35 @@ def measure_step(c, mesh, *, steps, warmup, source=None, profile=None):
     {name: number} seconds, rates, GFLOP and MiB. What this device or call does
     not measure is None.
   """
-  gan = build.build_gan(c, mesh)
-  init = jax.jit(
-    functools.partial(state.init_state, gan, c.image_size),
-    out_shardings=sharding.replicated(mesh),
-  )
   began = time.perf_counter()
-  step = build.compile_step(
-    gan, mesh, jax.eval_shape(init, c.seed), c.batch_size, c.image_size
-  )
+  step, init, synthetic = compiled(c, mesh)
   compile_secs = time.perf_counter() - began
-
-  put = functools.partial(
-    sharding.put_batch, sharding=sharding.split_batch(mesh, axis=1)
-  )
-  synthetic = put(_random_batch(c))
-  current, secs = _time_steps(
+  current, secs = time_steps(
     step, init(c.seed), itertools.repeat(synthetic), steps, warmup
   )
   fed = None
   if source is not None:
     batches = build.host_batches(source, c, 0)
-    with prefetch.Prefetcher(batches, put, depth=c.prefetch) as ready:
-      current, fed = _time_steps(step, current, ready, steps, warmup)
+    with prefetch.Prefetcher(batches, _put(mesh), depth=c.prefetch) as ready:
+      current, fed = time_steps(step, current, ready, steps, warmup)
   if profile:
     with jax.profiler.trace(profile):
-      _time_steps(step, current, itertools.repeat(synthetic), 2, 1)
+      current, _ = time_steps(step, current, itertools.repeat(synthetic), 2, 1)
 
-  gflop = flops.step_flops(gan) / 1e9
-  compiled = (step.cost_analysis() or {}).get('flops')
-  if compiled is not None:
-    compiled *= mesh.size / c.batch_size / 1e9
+  gflop = flops.step_flops(build.build_gan(c, mesh)) / 1e9
+  counted = (step.cost_analysis() or {}).get('flops')
+  if counted is not None:
+    counted *= mesh.size / c.batch_size / 1e9
   return {
     'compile_secs': compile_secs,
     'step_secs': secs,
     'images_per_sec': c.batch_size / secs,
     'fed_images_per_sec': c.batch_size / fed if fed else None,
     'gflop_per_image': gflop,
-    'compiler_gflop_per_image': compiled,
+    'compiler_gflop_per_image': counted,
     'step_mib': build.step_bytes(step) / 2**20,
     'peak_mib': _peak_mib(mesh),
+    'finite': bool(state.all_finite(current)),
   }
 
 
@@ -101,13 +118,35 @@ def matmul_flops(mesh, dtype):
       y = jnp.einsum('nij,njk->nik', y, x) * size**-0.5
     return y
 
-  jax.block_until_ready(chain(x))
+  return 2 * size**3 * repeats * mesh.size / _least_secs(chain, x)
+
+
+def copy_bytes(mesh):
+  """Bytes per second that copying a large array reads and writes.
+
+  Args:
+    mesh: its devices copy at the same time.
+
+  Returns:
+    Bytes per second over all devices, from the fastest of some calls.
+  """
+  size = 2**24 if mesh.devices.flat[0].platform == 'cpu' else 2**30
+  x = jax.device_put(
+    np.zeros((mesh.size, size // 4), np.float32), sharding.split_batch(mesh)
+  )
+  # Not a mere copy, which the compiler could leave out.
+  secs = _least_secs(jax.jit(lambda x: x + 1.0), x)
+  return 2 * size * mesh.size / secs
+
+
+def _least_secs(function, *args):
+  jax.block_until_ready(function(*args))
   secs = []
   for _ in range(5):
     began = time.perf_counter()
-    jax.block_until_ready(chain(x))
+    jax.block_until_ready(function(*args))
     secs.append(time.perf_counter() - began)
-  return 2 * size**3 * repeats * mesh.size / min(secs)
+  return min(secs)
 
 
 def measure_input(source, c, *, seconds=5.0):
@@ -142,8 +181,19 @@ def machine(mesh):
   }
 
 
-def _time_steps(step, current, batches, steps, warmup):
-  """Runs steps, one in flight ahead; returns the state and median seconds."""
+def time_steps(step, current, batches, steps, warmup):
+  """Runs steps, one in flight ahead.
+
+  Args:
+    step: compiled.
+    current: a `GanState`, which the first step donates.
+    batches: iterator of batches on the devices.
+    steps: how many are timed.
+    warmup: steps before them, at least 1.
+
+  Returns:
+    (the state, median seconds per step).
+  """
   ends, previous = [], None
   for batch in itertools.islice(batches, warmup + steps + 1):
     current, metrics = step(current, batch)

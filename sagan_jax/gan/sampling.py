@@ -12,16 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from sagan_jax.cluster import agree, sharding
+from sagan_jax.models import spectral
 
 
 class Sampler:
-  """Two compiled programs around a generator, for batches of one size.
+  """Compiled programs around a generator, for batches of one size.
 
   Args:
     gan: a `Gan`; moments are those of batches placed by its `batch_sharding`,
       over all processes.
-    batch_size: images per batch; a multiple of the devices of its mesh.
-    share: images that this process makes at a time; None for a whole batch.
+    batch_size: images per batch.
+    share: images that this process makes at a time, a multiple of its devices;
+      None for a whole batch.
     share_sharding: how they are placed on the devices of this process; None
       for `batch_sharding`.
   """
@@ -32,10 +34,12 @@ class Sampler:
     self._gan = gan
     # With decay zero the running moments become those of the one batch.
     moments_of = gan.generator.clone(bn_decay=0.0, bn_group_size=None)
+    # The compiler pads what does not divide, and lets no padding count.
     split = functools.partial(_constrain, gan.batch_sharding)
-    split_share = functools.partial(
+    self._split_share = functools.partial(
       _constrain, share_sharding or gan.batch_sharding
     )
+    self._ready = gan.generator.clone(spectral_gradient=None)
     whole = None
     if gan.batch_sharding is not None:
       whole = sharding.replicated(gan.batch_sharding.mesh)
@@ -53,18 +57,45 @@ class Sampler:
       )
       return new['batch_stats']
 
-    @functools.partial(jax.jit, static_argnames=('truncation', 'batch_moments'))
-    def generate(params, stats, key, index, label, truncation, batch_moments):
-      z = latents(key, index, gan.latent_dim, truncation)
-      images = gan.generator.apply(
-        {'params': params, **stats},
-        *split_share((z, label)),
-        train=batch_moments,
-      )
-      return to_uint8(images), jnp.isfinite(images).all()
-
     self._moments = moments
-    self._generate = generate
+    self._images = jax.jit(
+      self.images, static_argnames=('truncation', 'batch_moments')
+    )
+
+  @functools.cached_property
+  def normalized(self):
+    """Compiled: (params, stats) to what `images` takes as `variables`.
+
+    The weights are normalised once for all batches that are made of them.
+    """
+
+    def normalize(params, stats):
+      return {
+        'params': spectral.normalize_all(params, stats['spectral']),
+        'batch_stats': stats['batch_stats'],
+      }
+
+    return jax.jit(normalize)
+
+  def images(self, variables, key, index, label, truncation, batch_moments):
+    """Makes numbered images; to be called within a compiled program.
+
+    Args:
+      variables: of the generator, from `normalized`.
+      key: of the set of images.
+      index: uint32 [b].
+      label: int32 [b].
+      truncation: as in `batches`.
+      batch_moments: as in `batches`.
+
+    Returns:
+      (uint8 [b, H, W, 3], bool [b], which of them are finite).
+    """
+    z = latents(key, index, self._gan.latent_dim, truncation)
+    images = self._ready.apply(
+      variables, *self._split_share((z, label)), train=batch_moments
+    )
+    return to_uint8(images), jnp.isfinite(images).all((1, 2, 3))
 
   def standing_stats(self, params, stats, key, num_batches):
     """Statistics with batch-norm moments recomputed for these parameters.
@@ -104,7 +135,6 @@ class Sampler:
     stop=None,
     truncation=None,
     batch_moments=False,
-    finite=None,
   ):
     """Makes image i of label i for start <= i < stop, in batches on the device.
 
@@ -119,27 +149,18 @@ class Sampler:
         many deviations (arXiv:1809.11096, section 3.1); None cuts nowhere.
       batch_moments: normalise by the moments of each batch in place of those
         in `stats`; then images do depend on the batch size.
-      finite: list that gets for each batch a bool on the device, whether all
-        its images are finite, which uint8 does not tell; None for no such.
 
     Yields:
       (uint8 [b, H, W, 3], labels int32 [m]), m images of which count; b is the
       share of this process, or with `batch_moments` a whole batch.
     """
     size = self.batch_size if batch_moments else self._share
-    labels = np.asarray(labels, np.int32)
-    stop = len(labels) if stop is None else stop
-    for first in range(start, stop, size):
-      part = labels[first : min(first + size, stop)]
-      index = first + np.arange(size, dtype=np.uint32)
-      # Past the end the labels begin anew, as those of a longer set might.
-      label = labels[index % len(labels)]
-      images, all_finite = self._generate(
-        params, stats, key, index, label, truncation, batch_moments
+    variables = self.normalized(params, stats)
+    for index, label, count in numbered(labels, start, stop, size):
+      images, _ = self._images(
+        variables, key, index, label, truncation, batch_moments
       )
-      if finite is not None:
-        finite.append(all_finite)
-      yield images, part
+      yield images, label[:count]
 
   def generate(self, params, stats, key, labels, **kwargs):
     """Makes the images of `batches` as one uint8 NumPy array [n, H, W, 3]."""
@@ -162,14 +183,32 @@ def on_mesh(gan, mesh, batch_size):
   Returns:
     A `Sampler`.
   """
-  share = sharding.local_share(mesh, batch_size)
-  placed = sharding.split_or_replicate(mesh, batch_size)
   return Sampler(
-    dataclasses.replace(gan, batch_sharding=placed),
+    dataclasses.replace(gan, batch_sharding=sharding.split_batch(mesh)),
     batch_size,
-    share,
-    sharding.split_or_replicate(sharding.local_mesh(mesh), share),
+    sharding.local_share(mesh, batch_size),
+    sharding.split_batch(sharding.local_mesh(mesh)),
   )
+
+
+def numbered(labels, start, stop, size):
+  """Cuts numbered images into batches of one size.
+
+  Args:
+    labels: int [n], of all images of a set.
+    start: first image.
+    stop: where to end; None for n.
+    size: images per batch.
+
+  Yields:
+    (index uint32 [size], label int32 [size], how many of them count).
+  """
+  labels = np.asarray(labels, np.int32)
+  stop = len(labels) if stop is None else stop
+  for first in range(start, stop, size):
+    index = first + np.arange(size, dtype=np.uint32)
+    # Past the end the labels begin anew, as those of a longer set might.
+    yield index, labels[index % len(labels)], min(size, stop - first)
 
 
 def to_uint8(images):

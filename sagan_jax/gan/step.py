@@ -56,7 +56,9 @@ def train_step(gan, state, batch):
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
-  average = functools.partial(optax.incremental_update, step_size=1 - decay)
+  average = jax.named_scope('optimizer')(
+    functools.partial(optax.incremental_update, step_size=1 - decay)
+  )
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
   return state_lib.GanState(
     step=state.step + 1,
@@ -158,6 +160,7 @@ def _update(gan, tx, net, loss_fn, nets, batch):
   grads, stats, metrics = gradients.mean_gradients(
     gan, loss_fn, net.params, nets, batch
   )
-  updates, opt_state = tx.update(grads, net.opt_state, net.params)
-  params = optax.apply_updates(net.params, updates)
+  with jax.named_scope('optimizer'):
+    updates, opt_state = tx.update(grads, net.opt_state, net.params)
+    params = optax.apply_updates(net.params, updates)
   return state_lib.NetState(params, stats, opt_state), metrics

@@ -40,7 +40,8 @@ class Network(nn.Module):
       for the backward pass.
     attention_formula: 'code' or 'paper', see `SelfAttention`.
     resample: one of `resample.FORMS`.
-    spectral_gradient: 'constant' or 'full', see `spectral.sigma`.
+    spectral_gradient: 'constant' or 'full', see `spectral.sigma`; None if the
+      weights are normalised already, by `spectral.normalize_all`.
     initializer: of kernels and the class table, see `layers.INITIALIZERS`.
     dtype: of activations and of the weights that meet them. Parameters,
       spectral and batch norms, softmax and the discriminator's head stay
@@ -57,7 +58,7 @@ class Network(nn.Module):
   remat: tuple[int, ...] = ()
   attention_formula: str = 'code'
   resample: str = 'cheap'
-  spectral_gradient: str = 'constant'
+  spectral_gradient: str | None = 'constant'
   initializer: str = 'glorot_uniform'
   dtype: jnp.dtype = jnp.float32
 

@@ -27,6 +27,8 @@ INITIALIZERS = {
 
 def _normalized(layer, weight, gradient):
   """Returns weight / sigma and stores u, sigma if `spectral` is mutable."""
+  if gradient is None:
+    return weight
   u = layer.variable(
     'spectral',
     'u',
@@ -43,6 +45,7 @@ def _normalized(layer, weight, gradient):
   return weight
 
 
+@jax.named_scope('bias')
 def add(x, y):
   """Adds float32 values to activations, [B, ..., C], in the dtype of x.
 
@@ -59,7 +62,8 @@ class SNConv(nn.Module):
     features: O.
     kernel_size: k, odd.
     use_bias: whether a bias [O] is added after the normalised convolution.
-    gradient: of sigma, see `spectral.sigma`.
+    gradient: of sigma, see `spectral.sigma`; None takes the weight as it is,
+      normalised already by `spectral.normalize_all`.
     initializer: of the kernel, a key of `INITIALIZERS`.
     convolve: what to do with (x, kernel): plain, or with a resampling.
   """

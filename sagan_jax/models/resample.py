@@ -61,6 +61,7 @@ def choose(form, platform):
   return _OF_PLATFORM.get(platform, 'dense') if form == 'auto' else form
 
 
+@jax.named_scope('resampling')
 def upsample(x):
   """Repeats every pixel 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
   b, h, w, c = x.shape
@@ -68,6 +69,7 @@ def upsample(x):
   return x.reshape(b, 2 * h, 2 * w, c)
 
 
+@jax.named_scope('resampling')
 def downsample(x):
   """Averages 2x2 blocks: [B, H, W, C] -> [B, H/2, W/2, C], H and W even."""
   b, h, w, c = x.shape
@@ -102,8 +104,9 @@ def upsample_conv(x, kernel, *, form):
     for r in range(2)
     for c in range(2)
   ]
-  y = jnp.stack(phases, 3).reshape(b, h, w, 2, 2, -1)
-  return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
+  with jax.named_scope('resampling'):
+    y = jnp.stack(phases, 3).reshape(b, h, w, 2, 2, -1)
+    return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
 
 
 def conv_downsample(x, kernel, *, form):
@@ -165,6 +168,7 @@ def _conv_of_blocks(x, kernel):
   return conv(x, kernel, padding=((0, 0), (0, 0)))
 
 
+@jax.named_scope('weights')
 def _smoothed(kernel):
   """Sums of neighbouring taps: [k, k, I, O] -> [k + 1, k + 1, I, O].
 
@@ -178,6 +182,7 @@ def _smoothed(kernel):
   )
 
 
+@jax.named_scope('weights')
 def _mix_taps(kernel, rows, columns):
   """Sums of taps: [k, k, I, O] and two [n, k] give [n, n, I, O].
 

@@ -56,6 +56,7 @@ def sigma(kernel_mc, u_c, *, gradient='constant'):
   return value, jax.lax.stop_gradient(new_u)
 
 
+@jax.named_scope('spectral_norm')
 def normalize(kernel, u_c, *, gradient='constant'):
   """Divides a kernel by its estimated largest singular value.
 
@@ -72,3 +73,21 @@ def normalize(kernel, u_c, *, gradient='constant'):
     kernel.reshape(-1, kernel.shape[-1]), u_c, gradient=gradient
   )
   return kernel / value, new_u, value
+
+
+def normalize_all(params, spectral):
+  """Normalises all weights of a network whose kernels have a `u`.
+
+  Args:
+    params: of a network, such as a generator's.
+    spectral: its collection of that name; the vectors stay as they are.
+
+  Returns:
+    `params` with the weights that the layers would compute at every call; the
+    network takes them with `spectral_gradient=None`.
+  """
+  if 'u' in spectral:
+    weight, _, _ = normalize(params['kernel'], spectral['u'])
+    return {**params, 'kernel': weight}
+  inner = {k: normalize_all(params[k], v) for k, v in spectral.items()}
+  return {**params, **inner}

@@ -5,6 +5,7 @@ to do it; the loop knows the order. After a process has died, what it left undon
 at the step that it goes on from is done first.
 """
 
+import time
 from typing import Protocol
 
 import jax
@@ -122,13 +123,20 @@ class Grids:
 
 
 class Evaluation:
-  """Scores states, as long as that takes no more than its share of the time."""
+  """Scores states, as long as that takes no more than its share of the time.
+
+  The first evaluation of a process waits for the compiler and for the features
+  of the real images. It counts against the time that all steps will take, the
+  others against the time until now.
+  """
 
   name = 'eval'
 
-  def __init__(self, run, scoreboard, writer, clock, say):
+  def __init__(self, run, scoreboard, writer, clock, say, start=0):
     self.every_steps = run.config.eval.every_steps
     self._run = run
+    self._start = start
+    self._first_secs = None
     self._scoreboard = scoreboard
     self._writer = writer
     self._clock = clock
@@ -139,8 +147,8 @@ class Evaluation:
 
   def __call__(self, state):
     step, c = int(state.step), self._run.config
-    share = self._clock.shares([self.name])[self.name]
     allowed = c.eval.max_time_share
+    share = self._share(step)
     skip = share > allowed and step != c.num_steps  # The last is always scored.
     if agree.decide(f'skip evaluation {step}', skip):  # Clocks differ.
       self._say(
@@ -148,6 +156,17 @@ class Evaluation:
         f'({allowed:.1%} are allowed by --config.eval.max_time_share)'
       )
       return
+    began = time.perf_counter()
     scalars = self._scoreboard.of_state(state)
+    if self._first_secs is None:
+      self._first_secs = time.perf_counter() - began
     if self._writer and scalars:
       self._writer.write(step, scalars)
+
+  def _share(self, step):
+    """The share of the time that evaluations have had, see the class."""
+    spent, elapsed = self._clock.secs(self.name), self._clock.elapsed_secs()
+    first = min(spent, self._first_secs or 0.0)
+    done = step - self._start
+    in_all = elapsed * (self._run.config.num_steps - self._start) / max(done, 1)
+    return max((spent - first) / elapsed, spent / in_all)

@@ -116,8 +116,16 @@ class Clock:
 
   def shares(self, sections: Iterable[str]) -> dict[str, float]:
     """The share of each section in the time since this clock was made."""
-    total = time.perf_counter() - self._start
-    return {name: self._secs.get(name, 0.0) / total for name in sections}
+    total = self.elapsed_secs()
+    return {name: self.secs(name) / total for name in sections}
+
+  def secs(self, section: str) -> float:
+    """Seconds of a section so far."""
+    return self._secs.get(section, 0.0)
+
+  def elapsed_secs(self) -> float:
+    """Seconds since this clock was made."""
+    return time.perf_counter() - self._start
 
   def other_secs(self) -> float:
     """Seconds in all sections together."""

@@ -4,7 +4,8 @@ After step k was launched, in this order:
 
 1. Step k-1 is waited for, and its log row is written if one is due.
 2. The events that are due at k see the state after step k, in the order of
-   `Trainer.events`: checkpoint, grids, evaluation. At the last step all are due.
+   `Trainer.events`: checkpoint, grids, evaluation, alarms. At the last step all
+   are due.
 3. If a stop was asked for, step k is saved and `stop.Stopped` is raised; the
    events of k that this left undone are done when the run goes on.
 
@@ -23,8 +24,10 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.data import prefetch
 from sagan_jax.gan import build
-from sagan_jax.run import events as events_lib
 from sagan_jax.run import (
+  alarms,
+  lease,
+  ledger,
   log,
   pulse,
   reporting,
@@ -34,6 +37,7 @@ from sagan_jax.run import (
   stop,
   summary,
 )
+from sagan_jax.run import events as events_lib
 
 
 class Trainer:
@@ -49,6 +53,7 @@ class Trainer:
 
   def __init__(self, run):
     self.run = run
+    self._ledger = ledger.Ledger(run.workdir, writes=run.is_main)
     c = run.config
     begins = agree.decide('begins', run.checkpointer.last_step() is None)
     self._state = run.init() if begins else run.restore()
@@ -67,8 +72,14 @@ class Trainer:
     self.events = [self.checkpoint, events_lib.Grids(run, self._writer)]
     if self._scoreboard:
       self.events.append(
-        events_lib.Evaluation(run, self._scoreboard, self._writer, clock, say)
+        events_lib.Evaluation(
+          run, self._scoreboard, self._writer, clock, say, start
+        )
       )
+    # Last: it reads the rows of the others.
+    self.events.append(
+      alarms.Alarms(run, self.checkpoint, self._writer is not None, say)
+    )
 
   def train(self):
     """Trains to the last step; to be called once.
@@ -86,11 +97,12 @@ class Trainer:
     with contextlib.ExitStack() as stack:
       # However the loop ends, what is being saved is worth the wait. Each is
       # closed, whatever the others raise; the checkpointer first.
+      stack.callback(self._ledger.flush)
       stack.callback(self.progress.close)
       if self._scoreboard:
         stack.callback(self._scoreboard.close)
       if self._writer:
-        stack.callback(self._writer.close)
+        stack.push(self._close_writer)
       stack.callback(self.run.checkpointer.close)
       stack.push(_find_culprit)  # The others may never do their part of a save.
       step = int(state.step)
@@ -102,13 +114,15 @@ class Trainer:
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
-      pulse.phase('report')
+      self._ledger.flush()  # The page does not tell its own time.
+      self._phase('report')
       made = reporting.at_end(
         self.run, self._writer, self._scoreboard, self.progress.say
       )
       lines = summary.end(self.run, self._scoreboard, made)
     for line in lines:  # When all is closed: nothing comes after them.
       self.progress.say(line)
+    ledger.tell(self.run.workdir, self.progress.say)
     return state
 
   def _train_from(self, state):
@@ -117,6 +131,7 @@ class Trainer:
     if start >= c.num_steps:
       self.progress.say(f'nothing to do: {start} of {c.num_steps} steps done')
       return state
+    self._ledger.open(start)
     put = functools.partial(
       sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
     )
@@ -126,13 +141,19 @@ class Trainer:
     with batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
-      pulse.phase('compile')
+      self._phase('compile')
       step_fn = run.step_fn
       self.progress.say(_compiled(step_fn, time.perf_counter() - began))
       with stop.deferred():
         state = self._loop(step_fn, state, batches)
+        self._phase('checkpoint')
         run.checkpointer.wait()
     return state
+
+  def _phase(self, name, step=None):
+    """Tells the watchdog and the ledger what the run does now."""
+    pulse.phase(name)
+    self._ledger.phase(name, step)
 
   def _loop(self, step_fn, state, batches):
     self.clock.restart()
@@ -140,11 +161,12 @@ class Trainer:
     self.step_log.begin(start)
     self.progress.begin()
     for step in range(start + 1, num_steps + 1):
-      pulse.phase('data')
+      self._phase('data')
       batch = self._next(batches, state)
       self._enter(state)
-      pulse.phase('step')
+      self._phase('step', step)
       state, metrics = step_fn(state, batch)
+      self.run.check_writer()
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
@@ -160,6 +182,11 @@ class Trainer:
       for event in due:
         self._handle(event, state)
     return state
+
+  def _close_writer(self, kind, error, traceback):
+    del kind, traceback
+    if not isinstance(error, lease.Lost):  # In a bucket it would write.
+      self._writer.close()
 
   def _next(self, batches, state):
     """The next batch; if there is none, what was reached is saved."""
@@ -189,15 +216,18 @@ class Trainer:
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
-    pulse.phase(event.name)
+    self._phase(event.name)
+    self.run.check_writer()
     try:
       with self.clock.section(event.name):
         event(state)
     except stop.Stopped:
       self._stop(state)
+    if event is self.checkpoint:  # From where a restart may go on.
+      self._ledger.flush()
 
   def _stop(self, state):
-    pulse.phase('checkpoint')
+    self._phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')

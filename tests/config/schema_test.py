@@ -146,6 +146,7 @@ def test_only_what_is_watched_may_change():
   assert {key for key in free if not key.startswith(sections)} == {
     'num_steps',
     'prefetch',
+    'on_collapse',
     'resample',
   }
   assert not [key for key in bound if key.startswith(sections)]
@@ -183,6 +184,7 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'generator.bn_eps': 1e-5,
     'init.weights': None,
     'init.classes': 'fresh',
+    'on_collapse': 'warn',
   }
   path = tmp_path / 'config.json'
   path.write_text(

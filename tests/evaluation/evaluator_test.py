@@ -10,7 +10,8 @@ import pytest
 from sagan_jax import data, errors
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import evaluator as evaluator_lib
-from sagan_jax.evaluation import extractors, protocol
+from sagan_jax.evaluation import extractors, generated, protocol
+from sagan_jax.gan import sampling
 from sagan_jax.metrics import scores
 from sagan_jax.run.run import Run
 from tests.support import compilation, tiny
@@ -163,13 +164,13 @@ def _labels_made(run, cache, monkeypatch, **changes):
   opened, state = run
   asked = []
 
-  def batches(params, stats, key, labels, **kwargs):
-    asked.append(labels)
-    return type(opened.sampler).batches(
-      opened.sampler, params, stats, key, labels, **kwargs
-    )
+  collect = generated.GeneratedFeatures.collect
 
-  monkeypatch.setattr(opened.sampler, 'batches', batches)
+  def collecting(made, params, stats, labels, *args, **kwargs):
+    asked.append(labels)
+    return collect(made, params, stats, labels, *args, **kwargs)
+
+  monkeypatch.setattr(generated.GeneratedFeatures, 'collect', collecting)
   _evaluator(run, cache, **changes).of_state(opened.sampler, state)
   return asked[0]
 
@@ -256,7 +257,7 @@ def test_a_generator_that_has_diverged_is_refused(run, cache, where):
     state = dataclasses.replace(state, generator=g)
   name = 'ema' if where == 'ema_params' else 'raw'
   match = (
-    rf'NaN or infinite images, in 5 batches, with weights={name} and '
+    rf'NaN or infinite images, 40 of 40, with weights={name} and '
     'bn_statistics=running: it has diverged; .* --step'
   )
   with pytest.raises(ValueError, match=match):
@@ -378,11 +379,17 @@ def test_work_is_shared_in_whole_batches(run, cache, monkeypatch):
 
 
 def test_wide_meshes_take_batches_that_do_not_divide(run, cache):
-  """Eight images on three devices are made whole on each."""
+  """Eight images on three devices: three, three, and two and one more."""
   opened, state = run
-  expected = _evaluate(run, cache)[0]['scores']
+  modes = {'eval__bn_statistics': ('standing', 'batch')}
+  expected = _evaluate(run, cache, **modes)
+  mesh = sharding.make_mesh(3)
   evaluator = evaluator_lib.Evaluator(
-    _config(cache), sharding.make_mesh(3), opened.source, lambda _: None
+    _config(cache, **modes), mesh, opened.source, lambda _: None
   )
-  found = evaluator.of_state(opened.sampler, state)[0]['scores']
-  assert found == pytest.approx(expected, rel=1e-6)
+  found = evaluator.of_state(
+    sampling.on_mesh(opened.gan, mesh, 8),
+    jax.device_put(state, sharding.replicated(mesh)),
+  )
+  for one, other in zip(found, expected, strict=True):
+    assert one['scores'] == pytest.approx(other['scores'], rel=1e-5)

@@ -105,10 +105,10 @@ def test_another_count_than_was_asked_for_is_refused(count):
     extraction.collect(batches, count)
 
 
-def test_progress_is_told_after_every_batch():
+def test_progress_is_told_after_every_batch_of_a_cpu():
   told = []
   _collect(_extraction(128), _numbered(300), 300, say=told.append)
-  assert told == [128, 256, 300]
+  assert told == [20 * i for i in range(1, 16)]
 
 
 @pytest.mark.parametrize('keep', [None, 40])
@@ -126,7 +126,7 @@ def test_processes_share_the_images(monkeypatch, num_processes, keep):
     monkeypatch.setattr(
       sharding,
       'gather_rows',
-      lambda x: np.array([num_images]) if x.dtype == np.int64 else x,
+      lambda x: np.array([[num_images, 0]]) if x.dtype == np.int64 else x,
     )
     monkeypatch.setattr(moments.MomentsAccumulator, 'finish', lambda _: None)
     monkeypatch.setattr(features, '_gathered_moments', lambda part: part)
@@ -168,3 +168,33 @@ def test_images_of_an_array_on_the_device_are_taken_as_they_are():
   image = jax.device_put(batch['image'])
   found = extraction.collect([(image, batch['label'][:3])], 3)
   np.testing.assert_array_equal(_numbers(found), [0, 1, 2])
+
+
+def test_every_device_computes_its_share_only():
+  """Of 20 images on 8 devices each has three."""
+  extractor = extractors.random_conv_extractor()
+
+  def flops(num_devices):
+    extraction = _extraction(20, num_devices, extractor)
+    images = np.zeros((extraction.batch_size, 32, 32, 3), np.uint8)
+    split = sharding.split_batch(sharding.make_mesh(num_devices))
+    program = extraction.compile(lambda x: (x, True))
+    lowered = program.lower(extraction.params, jax.device_put(images, split))
+    return lowered.compile().cost_analysis()['flops']
+
+  assert flops(8) == pytest.approx(flops(1) * 3 / 20, rel=0.02)
+
+
+def test_images_that_are_not_finite_are_counted():
+  extraction = _extraction(4)
+  program = extraction.compile(lambda x, finite: (x, finite))
+  images = np.zeros((4, 8, 8, 3), np.uint8)
+  # The last of the second batch is padding.
+  work = [
+    (functools.partial(program, extraction.params, images, finite), label)
+    for finite, label in (
+      (np.array([True, False, True, True]), np.zeros(4, int)),
+      (np.array([False, True, True, False]), np.zeros(3, int)),
+    )
+  ]
+  assert extraction.collect_computed(work, 7).num_bad == 2

@@ -216,7 +216,7 @@ def test_only_one_process_writes_to_a_bucket(extraction, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(reference.jax, 'process_index', lambda: 1)
     patch.setattr(reference.features_lib, 'source_batches', lambda *_: iter([]))
-    patch.setattr(extraction, 'collect', lambda *_: None)
+    patch.setattr(extraction, 'collect', lambda *_, **__: None)
     _make(_source(), extraction, 'gs://b/cache')
   assert not local('gs://b/cache').exists()
 

@@ -74,17 +74,15 @@ def _deviations(operation, size, dtype):
     {form: [3, 2]}: maximum and root mean square of value and both gradients.
   """
   # More pixels than those for which 'dilated' is the reference.
-  x, kernel = _inputs(size, dtype, (3, 20, 18, 8))
+  x, kernel = _inputs(size, np.float64, (3, 20, 18, 8))
+  x = x.astype(dtype)
+  kernel = kernel.astype(dtype if dtype == np.float64 else np.float32)
   y_shape = jax.eval_shape(
     functools.partial(getattr(resample, operation), form='reference'), x, kernel
   ).shape
   g = np.random.default_rng(9).standard_normal(y_shape).astype(dtype)
   with jax.enable_x64(True), compilation.cheap_compilation():
-    args = (
-      x,
-      kernel.astype(np.float64 if dtype == np.float64 else np.float32),
-      g,
-    )
+    args = x, kernel, g
     wide = (v.astype(np.float64) for v in args)
     truth = _values_and_gradients(operation, 'reference', *wide)
     found = {
@@ -117,7 +115,7 @@ def test_no_form_is_less_exact_in_bfloat16(operation, size):
   found = _deviations(operation, size, jnp.bfloat16)
   for form, deviations in found.items():
     ratio = deviations[:, 1] / found['reference'][:, 1]
-    assert ratio.max() < 1.25, (form, ratio)
+    assert ratio.max() < 1.3, (form, ratio)
 
 
 @pytest.mark.parametrize(('size', 'share'), [(1, 1 / 4), (3, 4 / 9)])

@@ -7,6 +7,7 @@ import pytest
 
 from sagan_jax.models import spectral
 from tests.oracle import layers as oracle_layers
+from tests.support import small
 
 
 def _matrix(rows=60, columns=40, seed=0):
@@ -172,3 +173,30 @@ def test_an_unknown_gradient_is_refused():
   message = "'none' must be one of .*'constant', 'full'.*--config.spectral_grad"
   with pytest.raises(ValueError, match=message):
     spectral.sigma(jnp.ones((3, 4)), jnp.ones(4), gradient='none')
+
+
+def test_all_weights_of_a_network_are_normalised_at_once():
+  kernel, u = _matrix()
+  plain = {'gamma': jnp.ones(3)}
+  dense = {'kernel': kernel, 'bias': jnp.ones(40)}
+  found = spectral.normalize_all(
+    {'block': {'conv': dense, 'norm': plain}, 'norm': plain},
+    {'block': {'conv': {'u': u, 'sigma': 1.0}}},
+  )
+  expected, _, _ = spectral.normalize(kernel, u)
+  np.testing.assert_array_equal(found['block']['conv'].pop('kernel'), expected)
+  del dense['kernel']
+  assert found == {'block': {'conv': dense, 'norm': plain}, 'norm': plain}
+
+
+def test_a_network_takes_normalised_weights_as_they_are():
+  network = small.TinyGenerator()
+  z, label = jnp.ones((2, small.LATENT_DIM)), jnp.array([0, 2])
+  variables = network.init(jax.random.key(0), z, label, train=False)
+  expected = network.apply(variables, z, label, train=False)
+  params = spectral.normalize_all(variables['params'], variables['spectral'])
+  ready = {'params': params, 'batch_stats': variables['batch_stats']}
+  found = network.clone(spectral_gradient=None).apply(
+    ready, z, label, train=False
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -107,21 +107,32 @@ def test_a_process_that_writes_nothing_makes_its_part_of_grids(run, tmp_path):
 
 
 class _Clock:
-  """A clock that says what share evaluations have had."""
+  """A clock that says how many of 100 seconds evaluations have had."""
 
-  def __init__(self, share):
-    self._share = share
+  def __init__(self, secs):
+    self._secs = secs
 
-  def shares(self, sections):
-    return dict.fromkeys(sections, self._share)
+  def secs(self, section):
+    assert section == 'eval'
+    return self._secs
+
+  def elapsed_secs(self):
+    return 100.0
 
 
 @pytest.mark.parametrize(
-  ('share', 'step', 'scored'),
-  [(0.0, 2, True), (0.3, 2, False), (0.2, 2, True), (0.9, 4, True)],
+  ('secs', 'step', 'scored', 'first_secs'),
+  [
+    (0.0, 2, True, 0.0),
+    (30.0, 2, False, 0.0),
+    (20.0, 2, True, 0.0),
+    (90.0, 4, True, 0.0),
+    (30.0, 2, True, 20.0),  # The first may have a share of all 200 seconds,
+    (60.0, 2, False, 60.0),  # not more.
+  ],
 )
 def test_evaluations_keep_to_their_share_of_the_time(
-  tmp_path, share, step, scored
+  tmp_path, secs, step, scored, first_secs
 ):
   """But the last step is always scored."""
   said = []
@@ -129,7 +140,8 @@ def test_evaluations_keep_to_their_share_of_the_time(
     tmp_path, num_steps=4, eval__every_steps=2, eval__max_time_share=0.2
   )
   board = scoreboard.Scoreboard(run, 0, said.append)
-  event = events.Evaluation(run, board, None, _Clock(share), said.append)
+  event = events.Evaluation(run, board, None, _Clock(secs), said.append)
+  event._first_secs = first_secs
   assert not event.is_done(step)
   state = run.init()
   event(state.replace(step=state.step + step))

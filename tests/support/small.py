@@ -29,10 +29,13 @@ class TinyGenerator(nn.Module):
 
   bn_group_size: int | None = None
   bn_decay: float = 0.9
+  spectral_gradient: str | None = 'constant'
 
   @nn.compact
   def __call__(self, z, label, *, train):
-    x = layers.SNDense(TINY_SIZE * TINY_SIZE * 3, name='dense')(z)
+    x = layers.SNDense(
+      TINY_SIZE * TINY_SIZE * 3, gradient=self.spectral_gradient, name='dense'
+    )(z)
     x = x.reshape(-1, TINY_SIZE, TINY_SIZE, 3)
     x = norm.BatchNorm(
       NUM_CLASSES, self.bn_group_size, self.bn_decay, name='norm'

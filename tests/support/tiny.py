@@ -67,7 +67,8 @@ class Generator(generator.Generator):
   @nn.compact
   def __call__(self, z, label, *, train):
     """Returns images that are constant over squares."""
-    x = layers.SNDense(4 * 4 * 3, name='dense')(z).reshape(-1, 4, 4, 3)
+    x = self.normalized(layers.SNDense)(4 * 4 * 3, name='dense')(z)
+    x = x.reshape(-1, 4, 4, 3)
     x = norm.BatchNorm(self.num_classes, decay=self.bn_decay, name='norm')(
       x, label, train=train
     )

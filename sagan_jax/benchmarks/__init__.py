@@ -1,0 +1,1 @@
+"""Figures of speed, and tables of many of them."""
