@@ -194,7 +194,7 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
   # These are all; a config that someone writes gives them too.
   added = {k for k, v in LEAVES.items() if v.default != dataclasses.MISSING}
   assert added == set(before)
-  with pytest.raises(errors.UserError, match="missing config keys 'archit"):
+  with pytest.raises(errors.UserError, match='missing config keys'):
     schema.read(json.loads(path.read_text()))
 
 
