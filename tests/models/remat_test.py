@@ -86,9 +86,10 @@ def test_every_resolution_saves_memory(name):
 def test_maps_are_kept_in_the_dtype_of_activations(name):
   # Attention keeps a float32 map, and what its gate multiplies.
   kept = _kept(name, dtype=jnp.bfloat16, attention=())
-  images = 4 * BATCH_SIZE * 32 * 32 * 3  # Of the generator's last tanh.
-  assert kept['float32'] == (images if name == 'generator' else 0)
-  assert set(kept) == {'bfloat16', 'float32', 'bool'}
+  # Only of the images, for their tanh and the loss.
+  images = 4 * BATCH_SIZE * 32 * 32 * 3
+  assert kept['float32'] <= (3 * images if name == 'generator' else 0)
+  assert kept['bfloat16'] > 2 * images
 
 
 def test_devices_do_not_exchange_moments_again():
