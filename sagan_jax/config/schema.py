@@ -146,8 +146,8 @@ class Config:
   num_devices: Count | None
   loss: Annotated[str, OneOf(losses.LOSSES)]
   dtype: DType
-  gradient_dtype: DType | None = None
   architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
+  gradient_dtype: DType | None = None
   latent_dim: Width
   # A run may resume where another form is faster.
   resample: Annotated[str, OneOf(('auto', *resample.FORMS)), MAY_CHANGE]

@@ -95,6 +95,12 @@ def test_check_accepts_batches_that_divide(changes, devices, processes):
       "'sagan'; set --config.image_size",
     ),
     ({'generator__attention': (4,)}, 'names the resolution 4'),
+    (
+      {'generator__remat': (64,)},
+      r'generator.remat=\(64,\) names the resolution 64; .*'
+      'set --config.generator.remat',
+    ),
+    ({'discriminator__remat': (32,)}, r'discriminator.remat=\(32,\) names'),
     ({'generator__residual': (12,)}, r'generator.residual=\(12,\) names'),
     (
       {'discriminator__attention': (32,)},
