@@ -6,7 +6,14 @@ import traceback
 
 from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
-from sagan_jax.run import program_cache, pulse, restarts, stop, supervisor
+from sagan_jax.run import (
+  allocator,
+  program_cache,
+  pulse,
+  restarts,
+  stop,
+  supervisor,
+)
 
 _owns_process = False
 _neighbors = None
@@ -66,6 +73,7 @@ def join(args):
   """
   global _neighbors
   if _owns_process:
+    allocator.keep_freed_memory()
     program_cache.use(args.compilation_cache)
   member = distributed.membership(args)
   secs = args.watchdog_secs
