@@ -31,8 +31,11 @@ def get_config():
   c.num_devices = placeholder(int)  # None: all there are.
   c.loss = 'hinge'  # Or logistic, least_squares (paper, section 3: hinge).
   c.dtype = 'float32'  # Of activations: float32 or bfloat16.
+  # Of gradients while devices add them up; None: as dtype.
+  c.gradient_dtype = placeholder(str)
   c.latent_dim = 128  # Of z ~ N(0, I) (SAG model.py).
-  c.resample = 'cheap'  # Or reference: the same numbers, more work.
+  # Of the same numbers: auto (by platform) or a form of models/resample.py.
+  c.resample = 'auto'
   c.spectral_gradient = 'constant'  # Or full, as in SAG; see spectral.py.
   c.attention_formula = 'code'  # Or paper; see models/attention.py.
   c.initializer = 'glorot_uniform'  # Or orthogonal, normal (SAG ops.py).
@@ -42,6 +45,9 @@ def get_config():
   c.generator.ch = 64  # Width unit (SAG: gf_dim).
   c.generator.attention = (32,)  # Resolutions with self-attention (SAG).
   c.generator.residual = ()  # Resolutions with the ablation's control block.
+  # Resolutions whose blocks are computed again for the backward pass, to save
+  # memory: the largest hold the most. The numbers stay.
+  c.generator.remat = ()
   # Images per batch-norm group; None: the whole batch. SAG: a GPU's 64.
   c.generator.bn_group_size = 64
   c.generator.bn_decay = 0.999  # Of running moments, per step (SAG ops.py).
@@ -51,6 +57,7 @@ def get_config():
   c.discriminator.ch = 64  # Width unit (SAG: df_dim).
   c.discriminator.attention = (32,)  # Resolutions with self-attention (SAG).
   c.discriminator.residual = ()  # As for the generator.
+  c.discriminator.remat = ()  # As for the generator.
 
   c.optim = ConfigDict()
   c.optim.generator = ConfigDict()
@@ -85,6 +92,15 @@ def get_config():
   c.dataset.num_examples = placeholder(int)  # Of shapes only; None: 20,000.
   # TFDS only: encoded examples held to shuffle among; None: 10,000.
   c.dataset.shuffle_buffer = placeholder(int)
+  # What to do about losses and gradients that are not finite. stop: with exit
+  # code 2. skip: leave out the update, on the device. rollback: go back to the
+  # last checkpoint and draw data and latents anew from there.
+  c.on_nonfinite = 'stop'
+  c.max_nonfinite = 10  # skip: steps in a row; rollback: times in all.
+  # What to do when the log shows that the training has failed: its images
+  # become the same, nothing is learnt any more, the score has doubled. warn, or
+  # stop: the state is saved, the exit code is 2. Lesser trouble is only told.
+  c.on_collapse = 'warn'
   c.prefetch = 4  # Batches made ready in advance.
 
   c.log = ConfigDict()

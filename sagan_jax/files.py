@@ -1,6 +1,7 @@
 """Paths, local or remote, and files that are there whole or not at all."""
 
 import contextlib
+import fnmatch
 import importlib.util
 import json
 import os
@@ -66,6 +67,24 @@ def _refuse_what_is_no_path(text):
 def is_remote(path):
   """Whether a path is a URL: no renames, no appending, no memory maps."""
   return '://' in os.fspath(path)
+
+
+def matching(directory, pattern):
+  """The entries of a directory whose names match a pattern, in order.
+
+  Unlike `epath.Path.glob`, it takes the name of the directory as it is.
+
+  Args:
+    directory: an `epath.Path`.
+    pattern: of a name, with `*` and `?`.
+
+  Returns:
+    Paths; none if there is no such directory.
+  """
+  if not directory.is_dir():
+    return []
+  found = directory.iterdir()
+  return sorted(p for p in found if fnmatch.fnmatchcase(p.name, pattern))
 
 
 def write(path, content):

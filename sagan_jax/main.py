@@ -45,8 +45,9 @@ def main(argv=None):
     args.overrides['init.weights'] = args.init_from
   command.join(args)
   # Not above: a command answers --help, and a stop, before jax is imported.
+  from sagan_jax.cluster import agree
   from sagan_jax.config import schema
-  from sagan_jax.run import agreement, loop
+  from sagan_jax.run import agreement, lease, loop
   from sagan_jax.run.run import Run
 
   if args.config is None:
@@ -55,7 +56,9 @@ def main(argv=None):
     config = schema.load(args.config, args.overrides)
   allowed = [key for key in args.allow_changes.split(',') if key]
   agreement.check_command(config, args.workdir, allow_changes=allowed)
-  loop.Trainer(Run.for_training(args.workdir, config, allowed)).train()
+  with lease.Lease(args.workdir, is_main=agree.is_first()) as held:
+    run = Run.for_training(args.workdir, config, allowed, held)
+    loop.Trainer(run).train()
 
 
 if __name__ == '__main__':

@@ -30,6 +30,13 @@ def pytest_xdist_auto_num_workers():
   return (os.cpu_count() or 1) + 1
 
 
+def pytest_ignore_collect(collection_path, config):
+  """Imports only files with such tests for `-m processes`: saves seconds."""
+  if config.option.markexpr == 'processes' and collection_path.suffix == '.py':
+    return b'mark.processes' not in collection_path.read_bytes() or None
+  return None
+
+
 def pytest_collection_modifyitems(items):
   """Starts with the slow files, so that all processes end together."""
   slow = {x.path for x in items if x.get_closest_marker('slow')}

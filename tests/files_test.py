@@ -101,3 +101,13 @@ def test_json_that_is_not_there_is_told_with_what_to_do(tmp_path):
   match = f'cannot read {tmp_path}/x: No such file or directory; mend its perm'
   with pytest.raises(errors.UserError, match=match):
     files.read_json(tmp_path / 'x')
+
+
+def test_matching_takes_the_name_of_the_directory_as_it_is(tmp_path):
+  directory = files.as_path(tmp_path / 'a[1]*')
+  assert files.matching(directory, '*') == []
+  directory.mkdir()
+  for name in ('b.x', 'a.x', 'a.y'):
+    (directory / name).write_text('')
+  found = files.matching(directory, '*.x')
+  assert [path.name for path in found] == ['a.x', 'b.x']

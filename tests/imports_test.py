@@ -14,7 +14,7 @@ from tests.support import commands
 # A folder imports from those below it and from itself; a command (a file at the
 # top) from all, but from no other command. Folders of one line stay apart.
 FOLDERS = (
-  ('sweeps', 'gallery', 'benchmarks'),
+  ('sweeps', 'gallery', 'planning', 'benchmarks'),
   ('run',),
   ('config',),
   ('evaluation', 'pictures', 'weights', 'checkpoints', 'verdicts'),
@@ -28,6 +28,7 @@ COMMANDS = (
   '__main__',
   'main',
   'evaluate',
+  'verify',
   'sample',
   'report',
   'export',
@@ -35,6 +36,7 @@ COMMANDS = (
   'sweep',
   'launch',
   'benchmark',
+  'plan',
   'prepare',
 )
 OPTIONAL = ('tensorflow', 'clu', 'ml_collections', 'tensorflow_datasets')

@@ -35,7 +35,7 @@ def parse(argv, description):
   )
   parser.add_argument(
     '--batch_sizes',
-    type=_positives,
+    type=command_line.positives,
     metavar='N,...',
     help='images per batch (default: that of the config)',
   )

@@ -8,6 +8,7 @@ restores what a bad disk has made of the rest.
 
 import contextlib
 import functools
+import os
 import re
 from typing import Any
 
@@ -17,19 +18,17 @@ from absl import logging
 
 from sagan_jax import errors, files
 from sagan_jax.checkpoints import damage as checkpoint_damage
-from sagan_jax.checkpoints import leaf_sums, orbax_manager
+from sagan_jax.checkpoints import leaf_sums, listing, orbax_manager, retention
 from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
-
-FORMAT = 1  # Of the tree below; raised when an older one cannot be read.
 
 
 class Checkpointer:
   """The checkpoints of one run; every process calls every method.
 
   Args:
-    directory: path or URL; made if it does not exist.
+    directory: path or URL; the one that saves makes it if need be.
     keep_last: how many of the newest checkpoints stay.
     keep_every_steps: checkpoints at multiples of this stay too; None for none.
     writes: whether this is the one that saves. It removes what a process that
@@ -52,24 +51,32 @@ class Checkpointer:
     self.directory = files.as_path(directory)
     self._log = log
     self._writes = writes
+    self._keep = keep_last, keep_every_steps
+    self._undeleted = set()
     self._searches = 0
-    with files.writing(self.directory):
-      self._manager = orbax_manager.open_manager(
-        self.directory,
-        self._end_others,
-        keep_last=keep_last,
-        keep_every_steps=keep_every_steps,
-        writes=writes,
-      )
-    if not self.directory.is_dir():
+    if self.directory.exists() and not self.directory.is_dir():
       raise errors.UserError(
         f'{self.directory} must be a directory, for checkpoints; move what is '
         'there away, or choose another --workdir'
       )
+    with files.writing(self.directory):
+      if writes:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._clean()
+      self._manager = orbax_manager.open_manager(
+        self.directory,
+        failed=self._end_others,
+        saved=self._delete_old,
+        writes=writes,
+      )
+    for line in listing.complaints(
+      self.directory, listing.read(self.directory)
+    ):
+      log(line)
 
   def steps(self):
-    """The steps there are checkpoints of, ascending."""
-    return sorted(self._manager.all_steps())
+    """The steps there are checkpoints of on the disk, ascending."""
+    return listing.read(self.directory).steps
 
   def last_step(self):
     """The step of the newest checkpoint, int; None if there is none."""
@@ -77,10 +84,12 @@ class Checkpointer:
 
   def delete_after(self, step):
     """Deletes the checkpoints of later steps."""
-    for later in self.steps():
-      if later > step:
-        with files.writing(self.directory / str(later)):
-          self._manager.delete(later)
+    later = [each for each in self.steps() if each > step]
+    if jax.process_index() == 0:
+      for each in later:
+        retention.delete(self.directory, each)
+    agree.decide(f'deleted after {step} in {self.directory.name}', True)
+    self._manager.reload()
 
   def save(self, state):
     """Starts to write a state; the arrays may be donated when this returns.
@@ -91,13 +100,14 @@ class Checkpointer:
     """
     step = int(state.step)
     with self._writing(f'the checkpoint of step {step}'):
+      self._make_room(step)
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
           meta=ocp.args.JsonSave(
             {
-              'format': FORMAT,
+              'format': checkpoint_table.FORMAT,
               'leaves': checkpoint_table.table(state),
               'sums': leaf_sums.of(state),
             }
@@ -129,7 +139,7 @@ class Checkpointer:
       UserError: if the checkpoint is of another model or format.
     """
     path = self.directory / str(step)
-    saved, sums = self._read_table(path)
+    saved, sums = checkpoint_table.read(path)
     fresh = [
       name
       for name in state_lib.FRESH
@@ -203,14 +213,30 @@ class Checkpointer:
 
   def _set_aside(self, step):
     """Renames a checkpoint, so that its step can be saved again."""
-    aside = self.directory / f'{step}.damaged'
     if jax.process_index() == 0:
-      with files.writing(aside):
-        if aside.exists():
-          aside.rmtree()
-        (self.directory / str(step)).rename(aside)
+      retention.move(self.directory / str(step), listing.DAMAGED)
     agree.decide(f'set aside {step}', True)
     self._manager.reload()
+
+  def _make_room(self, step):
+    """Renames what has the name of a checkpoint and is none."""
+    path = self.directory / str(step)
+    if jax.process_index() == 0 and not files.is_remote(path):
+      if os.path.lexists(path) and step not in self.steps():
+        aside = retention.move(path, listing.STRAY)
+        self._log(f'{path} is no checkpoint, and is {aside.name} from now on')
+
+  def _clean(self):
+    """Deletes what a process has left that died."""
+    leftovers = listing.read(self.directory).leftovers
+    if jax.process_index() == 0:
+      retention.delete_leftovers(self.directory, leftovers)
+
+  def _delete_old(self):
+    """Deletes what need not stay; called in a thread when a state is saved."""
+    if jax.process_index() == 0:
+      to_keep = *self._keep, self._log, self._undeleted
+      retention.delete_old(self.directory, *to_keep)
 
   def check(self):
     """Raises UserError if a save in the background has failed."""
@@ -264,22 +290,6 @@ class Checkpointer:
         f'({orbax_manager.in_one_line(e)}); {earlier}: free space there or mend its '
         'permissions, and run the same command again'
       ) from e
-
-  def _read_table(self, path):
-    """The table and checksums saved beside the arrays of a checkpoint."""
-    try:
-      meta = files.read_json(path / 'meta' / 'metadata')
-      version, leaves = meta['format'], dict(meta['leaves'])
-      sums = dict(meta.get('sums', {}))
-    except (ValueError, KeyError, TypeError) as e:  # A UserError too.
-      raise checkpoint_damage.refusal(path, e) from e
-    if version != FORMAT:
-      raise errors.UserError(
-        f'the checkpoint {path} has format {version}, this version reads '
-        f'{FORMAT}; use the version that it was trained with, or another '
-        '--workdir'
-      )
-    return leaves, sums
 
 
 def _everywhere(name, found):

@@ -4,27 +4,31 @@ import re
 
 import orbax.checkpoint as ocp
 
-from sagan_jax.checkpoints import orbax_noise
+from sagan_jax import files
+from sagan_jax.checkpoints import alias, listing, orbax_noise
 
 
-def open_manager(directory, failed, *, keep_last, keep_every_steps, writes):
-  """Opens the manager of a directory of checkpoints, which it makes.
+def open_manager(directory, *, failed, saved, writes):
+  """Opens the manager of a directory of checkpoints.
 
   Args:
     directory: an `epath.Path`.
     failed: called in a thread with the exception of a save.
-    keep_last: how many of the newest checkpoints stay.
-    keep_every_steps: checkpoints at multiples of this stay too; None for none.
-    writes: whether to remove what was left half-written.
+    saved: called in a thread when a save is complete, to delete older ones:
+      orbax looks at every entry for each that it deletes, and takes a failure
+      for one of the save.
+    writes: whether to remove what was left half-written in a bucket.
   """
   orbax_noise.silence()
   return _Manager(
     failed,
-    directory,
+    saved,
+    alias.of(directory),
     options=ocp.CheckpointManagerOptions(
-      max_to_keep=keep_last,
-      keep_period=keep_every_steps,
-      cleanup_tmp_directories=writes,
+      create=False,  # It is there, but for a reader who finds nothing.
+      # It looks at every entry, too; on a disk, names tell enough.
+      cleanup_tmp_directories=writes and files.is_remote(directory),
+      step_name_format=listing.NameFormat(),
       enable_async_checkpointing=True,
       # Else processes mix up what they wait for, where the best state is
       # saved while the last one still is.
@@ -45,12 +49,14 @@ class _Manager(ocp.CheckpointManager):
 
   Args:
     failed: called with the exception, in a thread.
+    saved: called in a thread when all of this process is written.
     *arguments: of `ocp.CheckpointManager`.
     **options: of `ocp.CheckpointManager`.
   """
 
-  def __init__(self, failed, *arguments, **options):
+  def __init__(self, failed, saved, *arguments, **options):
     self._failed = failed
+    self._saved = saved
     super().__init__(*arguments, **options)
 
   def _wait_for_checkpointers(self):
@@ -59,10 +65,12 @@ class _Manager(ocp.CheckpointManager):
     except Exception as e:
       self._failed(e)
       raise
+    self._saved()
 
 
 def in_one_line(error):
   """Where and why something failed, without TensorStore's specifications."""
   line = f'{type(error).__name__}: {error}'.splitlines()[0]
   line = re.split(r' \[(?:tensorstore_spec|os_error_code)| See full ', line)[0]
+  line = alias.undone(line)
   return line if len(line) <= 240 else f'{line[:100]} ... {line[-120:]}'

@@ -2,8 +2,10 @@
 
 import jax
 
-from sagan_jax import errors
-from sagan_jax.checkpoints import leaf_sums
+from sagan_jax import errors, files
+from sagan_jax.checkpoints import damage, leaf_sums
+
+FORMAT = 1  # Of a checkpoint; raised when an older one cannot be read.
 
 
 def table(state):
@@ -12,6 +14,34 @@ def table(state):
     jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype)]
     for path, leaf in jax.tree_util.tree_leaves_with_path(state)
   }
+
+
+def read(path):
+  """Reads what lies beside the arrays of a checkpoint.
+
+  Args:
+    path: of the checkpoint.
+
+  Returns:
+    (its `table`, its `leaf_sums`; {} for one from before there were any).
+
+  Raises:
+    damage.Damaged: if it is damaged.
+    UserError: if it is of another format, or cannot be read now.
+  """
+  try:
+    meta = files.read_json(path / 'meta' / 'metadata')
+    version, leaves = meta['format'], dict(meta['leaves'])
+    sums = dict(meta.get('sums', {}))
+  except (ValueError, KeyError, TypeError) as e:  # A UserError too.
+    raise damage.refusal(path, e) from e
+  if version != FORMAT:
+    raise errors.UserError(
+      f'the checkpoint {path} has format {version}, this version reads '
+      f'{FORMAT}; use the version that it was trained with, or another '
+      '--workdir'
+    )
+  return leaves, sums
 
 
 def difference(state, saved, sums):

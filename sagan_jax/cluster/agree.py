@@ -54,6 +54,13 @@ class Group:
     self._held = False
     self._limit = None
     self._stopping = False
+    self._round = ''  # Of the names of what is agreed on.
+    self._num_rounds = 0
+
+  def next_round(self):
+    """Lets all names be used once more; to be called by all processes."""
+    self._num_rounds += 1
+    self._round = f'round {self._num_rounds}/'
 
   def enter(self):
     """To be called before every operation across processes.
@@ -95,7 +102,7 @@ class Group:
       Stopped: as `enter`.
     """
     self.enter()
-    key = f'decisions/{name}'
+    key = f'decisions/{self._round}{name}'
     if self.index == 0:
       self.store.set(key, value)
       return value
@@ -113,7 +120,7 @@ class Group:
     Raises:
       LeftOut: if it has, and others wait there.
     """
-    prefix = f'values/{what}/'
+    prefix = f'values/{self._round}{what}/'
     self.store.set(f'{prefix}{self.index}', value)
     while early and len(self.store.entries(prefix)) < self.count:
       if any(entered > self._entered for _, entered in self.signs().values()):
@@ -223,6 +230,17 @@ def enter():
   """`Group.enter`; nothing in a single process."""
   if _group:
     _group.enter()
+
+
+def is_first():
+  """Whether this is process 0, or the only one."""
+  return _group is None or _group.index == 0
+
+
+def next_round():
+  """`Group.next_round`; nothing in a single process."""
+  if _group:
+    _group.next_round()
 
 
 def decide(name, value):

@@ -118,6 +118,74 @@ def local_share(mesh, batch_size):
   return -(-batch_size // mesh.size) * local_mesh(mesh).size
 
 
+def on_every_device(fn, mesh):
+  """Makes each device run a function on its own rows of a batch.
+
+  Args:
+    fn: of (share, *args): a tree of arrays [B / devices, ...] and trees of
+      replicated arrays. It returns what is equal on all devices, and closes
+      over no arrays.
+    mesh: of the devices.
+
+  Returns:
+    A function of (batch, *args), [B, ...], to be called under `jit`.
+  """
+
+  def call(batch, *args):
+    return jax.shard_map(
+      fn,
+      mesh=mesh,
+      in_specs=(PartitionSpec(DATA_AXIS), *[PartitionSpec()] * len(args)),
+      out_specs=PartitionSpec(),
+      # Checked, `jax.grad` would sum over the devices wherever a weight meets
+      # images: what is sent, when and in which dtype is for fn to say.
+      check_vma=False,
+    )(batch, *args)
+
+  return call
+
+
+def num_shares():
+  """Of how many shares of a batch code sees one; 1 without `on_every_device`."""
+  if DATA_AXIS in jax.sharding.get_abstract_mesh().manual_axes:
+    return jax.lax.axis_size(DATA_AXIS)
+  return 1
+
+
+def mean_over_shares(tree, dtype=None):
+  """Averages over all devices, within `on_every_device`.
+
+  Args:
+    tree: of arrays.
+    dtype: of what is sent and added up; None for that of the arrays.
+
+  Returns:
+    The same tree, equal on all devices, in the dtypes of its arrays.
+  """
+
+  def mean(x):
+    total = jax.lax.psum(x.astype(dtype or x.dtype), DATA_AXIS)
+    return total.astype(x.dtype) / num_shares()
+
+  return jax.tree.map(mean, tree)
+
+
+def sum_over_neighbors(x, num):
+  """Adds up over each `num` devices in a row, within `on_every_device`.
+
+  Args:
+    x: an array.
+    num: divides the number of devices; 1 leaves x as it is.
+
+  Returns:
+    An array, equal on `num` devices.
+  """
+  if num == 1:
+    return x
+  rows = np.arange(num_shares()).reshape(-1, num).tolist()
+  return jax.lax.psum(x, DATA_AXIS, axis_index_groups=rows)
+
+
 def put_batch(batch, sharding):
   """Makes global arrays of the rows that this process holds.
 

@@ -54,6 +54,11 @@ def positive(text):
   return int(text)
 
 
+def positives(text):
+  """The type of an argument that lists counts: 'N,...'."""
+  return [positive(part) for part in text.split(',')]
+
+
 def parse(parser, argv=None):
   """Parses a command line.
 

@@ -52,8 +52,8 @@ def check_model(c):
     c: a `Config`.
 
   Raises:
-    UserError: if they are not made for its image size, or attention or residual
-      blocks do not follow maps that they have.
+    UserError: if they are not made for its image size, or have no maps of the
+      resolutions that are named for attention, residual blocks or `remat`.
   """
   architecture = models.NETWORKS[c.architecture]
   sizes = architecture.image_sizes
@@ -77,7 +77,7 @@ def check_model(c):
   )
   for network, maps in channels.items():
     section = getattr(c, network)
-    for kind in ('attention', 'residual'):
+    for kind in ('attention', 'residual', 'remat'):
       key = f'{network}.{kind}'
       for resolution in getattr(section, kind):
         if resolution not in maps:
@@ -86,7 +86,7 @@ def check_model(c):
             f'{resolution}; at image_size {c.image_size} {offered}; '
             f'set --config.{key}'
           )
-        if maps[resolution] < attention.MIN_CHANNELS:
+        if kind != 'remat' and maps[resolution] < attention.MIN_CHANNELS:
           raise errors.UserError(
             f'{key} at {resolution} needs {attention.MIN_CHANNELS} channels '
             f'there, {network}.ch={section.ch} gives {maps[resolution]}; '

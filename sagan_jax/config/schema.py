@@ -39,6 +39,7 @@ class Generator:
   ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
+  remat: tuple[Count, ...] = ()
   bn_group_size: Count | None
   bn_decay: Decay
   bn_eps: Positive = 1e-5
@@ -49,6 +50,7 @@ class Discriminator:
   ch: Width
   attention: tuple[Count, ...]
   residual: tuple[Count, ...]
+  remat: tuple[Count, ...] = ()
 
 
 @_section()
@@ -144,9 +146,11 @@ class Config:
   num_devices: Count | None
   loss: Annotated[str, OneOf(losses.LOSSES)]
   dtype: DType
+  gradient_dtype: DType | None = None
   architecture: Annotated[str, OneOf(models.NETWORKS)] = 'sagan'
   latent_dim: Width
-  resample: Annotated[str, OneOf(resample.FORMS)]
+  # A run may resume where another form is faster.
+  resample: Annotated[str, OneOf(('auto', *resample.FORMS)), MAY_CHANGE]
   spectral_gradient: Annotated[str, OneOf(spectral.GRADIENTS)]
   attention_formula: Annotated[str, OneOf(attention.FORMULAS)]
   initializer: Annotated[str, OneOf(layers.INITIALIZERS)] = 'glorot_uniform'
@@ -157,6 +161,11 @@ class Config:
   ema: Ema
   init: Init
   dataset: Dataset
+  on_nonfinite: Annotated[Literal['stop', 'skip', 'rollback'], MAY_CHANGE] = (
+    'stop'
+  )
+  max_nonfinite: Annotated[Count, MAY_CHANGE] = 10
+  on_collapse: Annotated[Literal['warn', 'stop'], MAY_CHANGE] = 'warn'
   prefetch: Annotated[Count, MAY_CHANGE]
   log: Annotated[Log, MAY_CHANGE]
   sample: Annotated[Sample, MAY_CHANGE]

@@ -98,7 +98,9 @@ def _begin(src: source.Source, output: epath.Path, request: dict) -> int:
   with files.writing(output):
     output.mkdir(parents=True, exist_ok=True)
     for name in (PROGRESS_FILE, array.INFO_FILE):
-      for part in output.glob(f'.{name}.*.part'):  # Of a process that died.
+      for part in files.matching(
+        output, f'.{name}.*.part'
+      ):  # Of a process that died.
         part.unlink()
   path = output / PROGRESS_FILE
   there = _read_progress(path)

@@ -110,7 +110,7 @@ def _find(place: epath.Path, split: str) -> list[epath.Path]:
   if place.is_file():
     paths = [place] if place.match(pattern) else []
   else:
-    paths = sorted(place.glob(pattern))
+    paths = files.matching(place, pattern)
   if not paths:
     raise errors.UserError(
       f'{str(place)!r} holds no {pattern}, the {split} split of CIFAR-10; set '

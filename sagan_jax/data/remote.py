@@ -61,7 +61,7 @@ def local_copy(path: epath.Path, sha256: str) -> epath.Path:
 
 def _remove_parts(target: epath.Path) -> None:
   """Removes what processes left that died while they copied."""
-  for part in target.parent.glob(f'.{target.name}.*.part'):
+  for part in files.matching(target.parent, f'.{target.name}.*.part'):
     with contextlib.suppress(FileNotFoundError):  # Another process was faster.
       if time.time() - os.stat(part).st_mtime > _ABANDONED_SECS:
         part.unlink()

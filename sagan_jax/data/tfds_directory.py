@@ -116,9 +116,10 @@ def _find(dataset_name: str, data_dir: str | None) -> epath.Path:
   name, _, version = dataset_name.partition(':')
   root = files.as_path(data_dir) / name
   found = {}
-  for path in root.glob(f'{version or "*"}/dataset_info.json'):
-    if match := re.fullmatch(r'(\d+)\.(\d+)\.(\d+)', path.parent.name):
-      found[tuple(int(n) for n in match.groups())] = path.parent
+  for path in files.matching(root, version or '*'):
+    match = re.fullmatch(r'(\d+)\.(\d+)\.(\d+)', path.name)
+    if match and (path / 'dataset_info.json').exists():
+      found[tuple(int(n) for n in match.groups())] = path
   if not found:
     raise errors.UserError(
       f'no prepared data of {dataset_name!r}: there is no '

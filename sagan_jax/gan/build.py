@@ -12,6 +12,7 @@ from sagan_jax.cluster import sharding
 from sagan_jax.gan import losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
+from sagan_jax.models import resample
 
 
 def build_gan(c, mesh):
@@ -21,7 +22,7 @@ def build_gan(c, mesh):
     'image_size': c.image_size,
     'num_classes': c.num_classes,
     'attention_formula': c.attention_formula,
-    'resample': c.resample,
+    'resample': resample.choose(c.resample, mesh.devices.flat[0].platform),
     'spectral_gradient': c.spectral_gradient,
     'initializer': c.initializer,
     'dtype': jnp.dtype(c.dtype),
@@ -39,7 +40,9 @@ def build_gan(c, mesh):
     horizontal_flip=c.horizontal_flip,
     ema_decay=c.ema.decay,
     ema_start_step=c.ema.start_step,
+    skip_nonfinite=c.on_nonfinite == 'skip',
     batch_sharding=sharding.split_batch(mesh),
+    gradient_dtype=jnp.dtype(c.gradient_dtype or c.dtype),
     unroll=mesh.devices.flat[0].platform == 'cpu',
   )
 

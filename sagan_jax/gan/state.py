@@ -32,8 +32,11 @@ class Gan:
   horizontal_flip: bool = False  # Mirror half of the real images at random.
   ema_decay: float = 0.9999  # Of the generator's parameters, per step.
   ema_start_step: int = 0  # Until here the average is a copy.
-  # Of the batch axis, for arrays born inside the step; None on one device.
-  batch_sharding: jax.sharding.Sharding | None = None
+  skip_nonfinite: bool = False  # Leave out updates that are not finite.
+  # Of the batch axis, which devices share; None on one device.
+  batch_sharding: jax.sharding.NamedSharding | None = None
+  # Of gradients while they are summed over devices.
+  gradient_dtype: jnp.dtype = jnp.float32
   # Unroll the loop over microbatches: convolutions inside a loop are some
   # fifty times slower on CPU (jax-ml/jax issue 12868).
   unroll: bool = False

@@ -20,6 +20,8 @@ Conventions, decided here once:
   metrics and new statistics are means over the parts. Batch norm then
   normalises within a part, the running moments move once by the mean, and the
   vectors `u` move once, since every part starts from the stored ones.
+* With `skip_nonfinite` an update whose loss or gradients are not finite changes
+  nothing of its network, nor of the average; the step counts all the same.
 """
 
 import functools
@@ -28,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from sagan_jax.gan import gradients, nonfinite
 from sagan_jax.gan import state as state_lib
 
 
@@ -41,22 +44,32 @@ def train_step(gan, state, batch):
 
   Returns:
     (new state, {metric name: float32 []}) with the metrics of the last
-    discriminator update.
+    discriminator update; with `skip_nonfinite`, also how many updates of each
+    network were left out.
   """
   rng = jax.random.fold_in(state.rng, state.step)
   g, d, d_metrics = state.generator, state.discriminator, {}
+  skipped = {'d_skipped': 0.0}
 
   for i in range(gan.n_dis):
     real = jax.tree.map(lambda x, i=i: x[i], batch)
     key = jax.random.fold_in(rng, i)
     d, d_metrics = update_discriminator(gan, d, g, real, key)
+    skipped['d_skipped'] += d_metrics.pop(nonfinite.SKIPPED, 0.0)
 
   key = jax.random.fold_in(rng, gan.n_dis)
   g, g_metrics = update_generator(gan, g, d, key, batch['label'].shape[1])
 
   decay = jnp.where(state.step < gan.ema_start_step, 0.0, gan.ema_decay)
-  average = functools.partial(optax.incremental_update, step_size=1 - decay)
+  if gan.skip_nonfinite:
+    skipped['g_skipped'] = g_metrics.pop(nonfinite.SKIPPED)
+    decay = jnp.where(skipped['g_skipped'] > 0, 1.0, decay)
+  average = jax.named_scope('optimizer')(
+    functools.partial(optax.incremental_update, step_size=1 - decay)
+  )
   metrics = {**d_metrics, **g_metrics, **monitor(g, 'g'), **monitor(d, 'd')}
+  if gan.skip_nonfinite:
+    metrics |= skipped
   return state_lib.GanState(
     step=state.step + 1,
     rng=state.rng,
@@ -70,7 +83,8 @@ def train_step(gan, state, batch):
 def update_discriminator(gan, d, g, real, key):
   """Descends the discriminator's loss on a real batch and fresh fakes."""
 
-  def loss_fn(params, part):
+  def loss_fn(params, nets, part):
+    g, d = nets
     real_image = part['real']['image'].astype(jnp.float32) / 127.5 - 1
     real_label = part['real']['label']
     fake, _ = generate(gan, g, part['z'], part['label'])
@@ -95,20 +109,22 @@ def update_discriminator(gan, d, g, real, key):
   if gan.horizontal_flip:
     real = {**real, 'image': _flip_half(key, real['image'])}
   parts = {'real': real, 'z': z, 'label': label}
-  return _update(gan, gan.d_tx, d, loss_fn, parts)
+  return _update(gan, gan.d_tx, d, loss_fn, (g, d), parts)
 
 
 def update_generator(gan, g, d, key, batch_size):
   """Descends the generator's loss on fresh fakes."""
 
-  def loss_fn(params, part):
+  def loss_fn(params, nets, part):
+    g, d = nets
     fake, stats = generate(gan, g, part['z'], part['label'], params)
     logit = gan.discriminator.apply(d.variables(), fake, part['label'])
     loss = gan.loss.generator(logit)
     return loss, (stats, {'g_loss': loss})
 
   z, label = draw_inputs(gan, key, batch_size)
-  return _update(gan, gan.g_tx, g, loss_fn, {'z': z, 'label': label})
+  parts = {'z': z, 'label': label}
+  return _update(gan, gan.g_tx, g, loss_fn, (g, d), parts)
 
 
 def draw_inputs(gan, key, batch_size):
@@ -116,9 +132,6 @@ def draw_inputs(gan, key, batch_size):
   z_key, label_key = jax.random.split(key)
   z = jax.random.normal(z_key, (batch_size, gan.latent_dim))
   label = jax.random.randint(label_key, (batch_size,), 0, gan.num_classes)
-  if gan.batch_sharding is not None:
-    # Nothing else in the generator's update says that its batch is sharded.
-    z, label = jax.lax.with_sharding_constraint((z, label), gan.batch_sharding)
   return z, label
 
 
@@ -152,45 +165,15 @@ def monitor(net, prefix):
   return metrics
 
 
-def _update(gan, tx, net, loss_fn, parts):
-  """One optimiser step of a network on the mean gradient over its parts."""
-
-  def gradient(part):
-    (_, (stats, metrics)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-      net.params, part
-    )
-    return grads, stats, metrics
-
-  grads, stats, metrics = _mean_over_microbatches(gan, gradient, parts)
-  updates, opt_state = tx.update(grads, net.opt_state, net.params)
-  params = optax.apply_updates(net.params, updates)
-  return state_lib.NetState(params, stats, opt_state), metrics
-
-
-def _mean_over_microbatches(gan, fn, batch):
-  """Mean of fn over the microbatches of a batch of arrays [B, ...]."""
-  num = gan.num_microbatches
-  if num == 1:
-    return fn(batch)
-
-  # Every num-th example, so that a part is spread over the mesh as the batch
-  # is and no example changes its device.
-  parts = jax.tree.map(
-    lambda x: jnp.moveaxis(x.reshape(-1, num, *x.shape[1:]), 1, 0), batch
+def _update(gan, tx, net, loss_fn, nets, batch):
+  """One optimiser step of a network on the mean gradient over its batch."""
+  grads, stats, metrics = gradients.mean_gradients(
+    gan, loss_fn, net.params, nets, batch
   )
-  first = jax.tree.map(lambda x: x[0], parts)
-  zeros = jax.tree.map(
-    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(fn, first)
-  )
-
-  def add(carry, part):
-    count, mean = carry
-    count += 1
-    # A running mean leaves what is equal in all parts (u, sigma) untouched.
-    mean = jax.tree.map(lambda m, x: m + (x - m) / count, mean, fn(part))
-    return (count, mean), None
-
-  (_, mean), _ = jax.lax.scan(
-    add, (jnp.zeros(()), zeros), parts, unroll=num if gan.unroll else 1
-  )
-  return mean
+  with jax.named_scope('optimizer'):
+    updates, opt_state = tx.update(grads, net.opt_state, net.params)
+    params = optax.apply_updates(net.params, updates)
+  new = state_lib.NetState(params, stats, opt_state)
+  if gan.skip_nonfinite:
+    return nonfinite.guarded(net, new, metrics)
+  return new, metrics

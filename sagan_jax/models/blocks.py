@@ -4,9 +4,13 @@ import functools
 from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import attention, layers, macs, resample
+from sagan_jax.models import attention, layers, macs, norm, resample
+
+# Devices would have to exchange these again.
+_KEPT = jax.checkpoint_policies.save_only_these_names(norm.EXCHANGED)
 
 
 class Stage(NamedTuple):
@@ -32,8 +36,10 @@ class Network(nn.Module):
     ch: width unit; every layer has a small multiple of it.
     attention: resolutions (H of the map) that get a `SelfAttention` block.
     residual: resolutions that get a `ResidualControl` block instead.
+    remat: resolutions whose blocks keep only their input, and are computed again
+      for the backward pass.
     attention_formula: 'code' or 'paper', see `SelfAttention`.
-    resample: 'reference' or 'cheap', see `models.resample`.
+    resample: one of `resample.FORMS`.
     spectral_gradient: 'constant' or 'full', see `spectral.sigma`; None if the
       weights are normalised already, by `spectral.normalize_all`.
     initializer: of kernels and the class table, see `layers.INITIALIZERS`.
@@ -49,6 +55,7 @@ class Network(nn.Module):
   ch: int = 64
   attention: tuple[int, ...] = (32,)
   residual: tuple[int, ...] = ()
+  remat: tuple[int, ...] = ()
   attention_formula: str = 'code'
   resample: str = 'cheap'
   spectral_gradient: str | None = 'constant'
@@ -87,6 +94,23 @@ class Network(nn.Module):
     """The same, halving the resolution after it has convolved."""
     down = functools.partial(resample.conv_downsample, form=self.resample)
     return functools.partial(self.conv(), convolve=down)
+
+  def through(self, block, stage, *args, **kwargs):
+    """Returns block(*args, **kwargs), rematerialised if `remat` says so.
+
+    Args:
+      block: a module.
+      stage: the `Stage` of its output.
+      *args: arrays.
+      **kwargs: other arguments.
+    """
+
+    def call(block, *args):
+      return block(*args, **kwargs)
+
+    if stage.resolution in self.remat:
+      call = nn.remat(call, policy=_KEPT)
+    return call(block, *args)
 
   def long_range(self, x, stage):
     """Applies the blocks, if any, that follow x, the map of a stage."""

@@ -38,7 +38,9 @@ def conv(x, kernel, *, stride=1, padding=None) -> jax.Array:
   """
   if padding is None:
     padding = ((kernel.shape[0] // 2,) * 2,) * 2
-  return _conv(x, kernel.astype(x.dtype), stride, padding)
+  with jax.named_scope('weights'):
+    kernel = kernel.astype(x.dtype)
+  return _conv(x, kernel, stride, padding)
 
 
 def _forward(x, kernel, stride, padding):
@@ -67,7 +69,7 @@ def _backward(stride, padding, residuals, g):
     g, kernel, cpu=by_phases, default=input_by_xla
   )
   by_products = functools.partial(
-    _kernel_gradient, size=kernel.shape[0], stride=stride, padding=padding
+    _kernel_gradient, window=kernel.shape[:2], stride=stride, padding=padding
   )
   kernel_grad = jax.lax.platform_dependent(
     x, g, cpu=by_products, default=kernel_by_xla
@@ -87,8 +89,8 @@ def _input_gradient(g, kernel, *, stride, padding):
   b, h, w, _ = g.shape
   kernel = kernel.transpose(0, 1, 3, 2)
   axes = [
-    [_phase_taps(kernel.shape[0], stride, before, a) for a in range(stride)]
-    for before, _ in padding
+    [_phase_taps(size, stride, before, a) for a in range(stride)]
+    for size, (before, _) in zip(kernel.shape, padding, strict=False)
   ]
   phases = [
     jax.lax.conv_general_dilated(
@@ -113,49 +115,61 @@ def _phase_taps(size, stride, before, phase):
   return slice(first, None, stride), (max(0, -low), max(0, high))
 
 
-def _kernel_gradient(x, g, *, size, stride, padding):
+def _kernel_gradient(x, g, *, window, stride, padding):
   """Sums over images and pixels of x (shifted by a tap) times g, as products.
 
-  Tap (r, c) of a strided convolution sees the pixels of one phase of x, so a
-  stride s falls apart into s*s gradients of stride 1.
+  Tap s*m + a of a strided convolution sees pixels s*(i + m) + a of x, so that
+  x with its phases as channels meets g in a gradient of stride 1.
   """
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
   if stride == 1:
-    return _taps(x, g, size)
-  phases = [
-    [
-      _taps(x[:, r::stride, c::stride], g, size // stride)
-      for c in range(stride)
-    ]
-    for r in range(stride)
-  ]
-  taps = jnp.stack([jnp.stack(row) for row in phases])  # [s, s, k/s, k/s, I, O]
-  taps = taps.transpose(2, 0, 3, 1, 4, 5)
-  return taps.reshape(size, size, *taps.shape[4:])
+    return _taps(x, g, window)
+  b, inputs, features = len(x), x.shape[-1], g.shape[-1]
+  taps = [size // stride for size in window]
+  rows, columns = (n + t - 1 for n, t in zip(g.shape[1:3], taps, strict=True))
+  x = x[:, : rows * stride, : columns * stride]
+  x = x.reshape(b, rows, stride, columns, stride, inputs)
+  x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows, columns, -1)
+  kernel = _taps(x, g, taps)
+  kernel = kernel.reshape(*taps, stride, stride, inputs, features)
+  return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(*window, inputs, features)
 
 
-def _taps(x, g, size):
-  """[k, k, I, O] of padded x [B, h+k-1, w+k-1, I] and g [B, h, w, O]."""
-  _, h, w, features = g.shape
-  # One product a kernel row: its taps lie side by side in the columns of g.
-  columns = jnp.concatenate(
+def _taps(x, g, window):
+  """[r, c, I, O] of padded x [B, h+r-1, w+c-1, I] and g [B, h, w, O].
+
+  A single product, image by image: some shifts lie side by side as channels of
+  x, the others as channels of g, so that each pair is a tap. They are divided
+  so that the least is copied.
+  """
+  b, h, w, features = g.shape
+  inputs = x.shape[-1]
+  rows, columns = window
+  # Narrow maps are copied no faster than those of eight channels.
+  x_width, g_width = max(inputs, 8), max(features, 8)
+  splits = ((1, 1), (rows, 1), (rows, columns))  # Of the shifts, those of x.
+  on_x = min(
+    splits,
+    key=lambda s: (
+      x_width * s[0] * s[1] + g_width * rows * columns // s[0] // s[1]
+    ),
+  )
+  left = [rows // on_x[0], columns // on_x[1]]  # Those of g.
+  g = jnp.concatenate(
     [
-      jnp.pad(g, ((0, 0), (0, 0), (c, size - 1 - c), (0, 0)))
-      for c in range(size)
+      jnp.pad(g, ((0, 0), (r, left[0] - 1 - r), (c, left[1] - 1 - c), (0, 0)))
+      for r in range(left[0])
+      for c in range(left[1])
     ],
     -1,
   )
-  x = x[:, : h + size - 1, : w + size - 1]
-  # Image by image while that keeps the operands in cache, that is while an
-  # image's product is smaller than its factors; else all pixels at once.
-  inputs = x.shape[-1]
-  small = inputs * size * features < h * w * (inputs + size * features)
-  rows = []
-  for r in range(size):
-    operands = x[:, r : r + h], columns
-    if small:
-      rows.append(jnp.einsum('bhwi,bhwo->bio', *operands).sum(0))
-    else:
-      rows.append(jnp.einsum('bhwi,bhwo->io', *operands))
-  taps = jnp.stack(rows).reshape(size, inputs, size, features)
-  return taps.transpose(0, 2, 1, 3)
+  h, w = g.shape[1:3]
+  x = jnp.concatenate(
+    [
+      x[:, r : r + h, c : c + w] for r in range(on_x[0]) for c in range(on_x[1])
+    ],
+    -1,
+  )
+  taps = jnp.einsum('bhwi,bhwo->bio', x, g).sum(0)
+  taps = taps.reshape(*on_x, inputs, *left, features)
+  return taps.transpose(0, 3, 1, 4, 2, 5).reshape(*window, inputs, features)

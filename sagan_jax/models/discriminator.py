@@ -91,14 +91,15 @@ class Discriminator(blocks.Network):
     """
     x = x.astype(self.dtype)
     for i, stage in enumerate(self.stages(self.image_size, self.ch), 1):
-      x = DownBlock(
+      block = DownBlock(
         stage.channels,
         down=stage.resampled,
         conv=self.conv(),
         conv_down=self.conv_down(),
         first=i == 1,
         name=f'block{i}',
-      )(x)
+      )
+      x = self.through(block, stage, x)
       x = self.long_range(x, stage)
     h = jax.nn.relu(x).astype(jnp.float32).sum((1, 2))  # [B, C]
     logit = self.normalized(layers.SNDense)(1, name='dense')(h)

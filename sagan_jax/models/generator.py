@@ -105,13 +105,14 @@ class Generator(blocks.Network):
     )
     x = x.reshape(-1, *shape)
     for i, stage in enumerate(stages, 1):
-      x = UpBlock(
+      block = UpBlock(
         stage.channels,
         conv=self.conv(),
         conv_up=self.conv_up(),
         norm=functools.partial(batch_norm, num_classes=tables),
         name=f'block{i}',
-      )(x, label, train=train)
+      )
+      x = self.through(block, stage, x, label, train=train)
       x = self.long_range(x, stage)
     x = jax.nn.relu(batch_norm(name='norm')(x, train=train))
     x = self.conv()(3, name='conv_out')(x)

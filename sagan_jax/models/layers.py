@@ -45,6 +45,7 @@ def _normalized(layer, weight, gradient):
   return weight
 
 
+@jax.named_scope('bias')
 def add(x, y):
   """Adds float32 values to activations, [B, ..., C], in the dtype of x.
 

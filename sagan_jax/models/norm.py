@@ -1,17 +1,26 @@
 """Batch normalisation over groups of images, plain or with class tables."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import ad_checkpoint
 
 from sagan_jax import errors
+from sagan_jax.cluster import sharding
+from sagan_jax.models import moments
+
+# The name of what devices exchange, for policies of `jax.checkpoint`.
+EXCHANGED = 'moments'
 
 
 class BatchNorm(nn.Module):
   """Normalises [B, H, W, C] by moments over (B, H, W) of groups of images.
 
-  Under `jit` with the batch sharded over a mesh the moments are those of the
-  global batch; no axis name is involved. They are float32 whatever the input.
+  Under `jit` with the batch sharded over a mesh, and within
+  `sharding.on_every_device`, the moments are those of the global batch. They
+  are float32 whatever the input.
 
   The collection `batch_stats` holds running `mean` and `var` [C]. They move
   only when `train` is set and the collection is mutable.
@@ -64,38 +73,115 @@ class BatchNorm(nn.Module):
     else:
       gamma, beta = _rows(gamma, label), _rows(beta, label)  # [B, C]
 
-    if train:
-      mean, var = self._moments(x)  # [G, C]
-      if self.is_mutable_collection('batch_stats'):
-        keep = self.decay
-        for running, new in (running_mean, mean), (running_var, var):
-          running.value = keep * running.value + (1 - keep) * new.mean(0)
-      images = x.shape[0] // mean.shape[0]
-      mean = jnp.repeat(mean, images, 0)
-      var = jnp.repeat(var, images, 0)
-    else:
-      mean, var = running_mean.value[None], running_var.value[None]
+    if not train:
+      return _affine(
+        x,
+        running_mean.value[None],
+        running_var.value[None],
+        gamma,
+        beta,
+        self.eps,
+      )
+    y, mean, var = _normalize(x, gamma, beta, self._size(x), self.eps)
+    if self.is_mutable_collection('batch_stats'):
+      keep = self.decay
+      for running, new in (running_mean, mean), (running_var, var):
+        running.value = keep * running.value + (1 - keep) * new.mean(0)
+    return y
 
-    # One multiply and one add per pixel; the factors are [1, C] or [B, C].
-    scale = gamma * jax.lax.rsqrt(var + self.eps)
-    shift = beta - mean * scale
-    scale, shift = scale[:, None, None], shift[:, None, None]
-    return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
-
-  def _moments(self, x):
-    """Mean and biased variance of every group, float32 [G, C] each."""
-    size = self.group_size or x.shape[0]
-    if x.shape[0] % size:
+  def _size(self, x):
+    """Images per group."""
+    images = x.shape[0] * sharding.num_shares()
+    size = self.group_size or images
+    if images % size:
       raise errors.UserError(
-        f'a batch of {x.shape[0]} images does not split into groups of {size}; '
+        f'a batch of {images} images does not split into groups of {size}; '
         'set --config.generator.bn_group_size, or --config.eval.batch_size if '
         'an evaluation asks for the moments of its batches'
       )
-    x = x.astype(jnp.float32).reshape(-1, size, *x.shape[1:])
-    mean = x.mean((1, 2, 3), keepdims=True)
-    # Not E[x^2] - E[x]^2: with a mean of 100 deviations that is 6 % off.
-    var = jnp.square(x - mean).mean((1, 2, 3))
-    return mean[:, 0, 0, 0], var
+    return size
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalize(x, gamma, beta, size, eps):
+  """Normalises x by the moments of groups of images.
+
+  Its gradient takes two passes over x and one sum over the images of a group;
+  derived by JAX it would take a sum for the mean and one for the variance.
+
+  Args:
+    x: [B, H, W, C].
+    gamma: float32 [1, C] or [B, C].
+    beta: as gamma.
+    size: images per group.
+    eps: added to the variance.
+
+  Returns:
+    (y [B, H, W, C] in x's dtype, mean and biased variance of the groups,
+    float32 [G, C]); the moments carry no gradient.
+  """
+  return _forward(x, gamma, beta, size, eps)[0]
+
+
+def _forward(x, gamma, beta, size, eps):
+  sums = _sum_over_groups(moments.summands(*moments.of_images(x)), size)
+  mean, var = moments.of_sums(sums, size)
+  y = _affine(
+    x, *(_spread(m, x.shape[0]) for m in (mean, var)), gamma, beta, eps
+  )
+  return (y, mean, var), (x, gamma, mean, var)
+
+
+def _backward(size, eps, residuals, cotangents):
+  x, gamma, mean, var = residuals
+  g = cotangents[0].astype(jnp.float32)
+  rate = _spread(jax.lax.rsqrt(var + eps), x.shape[0])
+  mean = _spread(mean, x.shape[0])
+  centred = x.astype(jnp.float32) - mean[:, None, None]
+  beta_grad = g.sum((1, 2))  # [B, C]
+  gamma_grad = (g * centred).sum((1, 2)) * rate
+
+  pixels = size * x.shape[1] * x.shape[2]
+  both = jnp.stack([gamma * beta_grad, gamma * gamma_grad * rate])
+  both = _sum_over_groups(both, size) / pixels
+  shift, slope = (_spread(m, x.shape[0]) * rate for m in both)
+  x_grad = (
+    g * (gamma * rate)[:, None, None]
+    - x.astype(jnp.float32) * slope[:, None, None]
+    + (mean * slope - shift)[:, None, None]
+  ).astype(x.dtype)
+  if gamma.shape[0] == 1:
+    gamma_grad, beta_grad = (
+      v.sum(0, keepdims=True) for v in (gamma_grad, beta_grad)
+    )
+  return x_grad, gamma_grad, beta_grad
+
+
+_normalize.defvjp(_forward, _backward)
+
+
+def _sum_over_groups(x, size):
+  """Sums over the images of each group: [n, B, C] -> [n, G, C].
+
+  Within `sharding.on_every_device` a group may lie on several devices.
+  """
+  here = min(size, x.shape[1])
+  sums = x.reshape(x.shape[0], -1, here, x.shape[-1]).sum(2)
+  sums = sharding.sum_over_neighbors(sums, size // here)
+  return ad_checkpoint.checkpoint_name(sums, EXCHANGED)
+
+
+def _spread(x, num_images):
+  """What groups have, for each of their images: [G, C] -> [B, C]."""
+  return jnp.repeat(x, num_images // x.shape[0], 0)
+
+
+def _affine(x, mean, var, gamma, beta, eps):
+  """One multiply and one add per pixel; the factors are [1, C] or [B, C]."""
+  scale = gamma * jax.lax.rsqrt(var + eps)
+  shift = beta - mean * scale
+  scale, shift = scale[:, None, None], shift[:, None, None]
+  return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
 
 
 def _rows(table, label):

@@ -44,19 +44,19 @@ def sigma(kernel_mc, u_c, *, gradient='constant'):
       f'spectral gradient {gradient!r} must be one of {GRADIENTS}; '
       'set --config.spectral_gradient'
     )
-  fixed = (
-    jax.lax.stop_gradient(kernel_mc) if gradient == 'constant' else kernel_mc
-  )
+  constant = jax.lax.stop_gradient if gradient == 'constant' else lambda x: x
   u_c = jax.lax.stop_gradient(u_c)
   # HIGHEST: a TPU or a TF32 GPU would otherwise round these products to 8 or
   # 10 mantissa bits, and sigma with them.
   with jax.default_matmul_precision('highest'):
-    v_m = _l2_normalize(fixed @ u_c)
-    new_u = _l2_normalize(v_m @ fixed)
-    value = jnp.dot(v_m @ kernel_mc, new_u)
+    v_m = _l2_normalize(constant(kernel_mc) @ u_c)
+    product_c = v_m @ kernel_mc
+    new_u = _l2_normalize(constant(product_c))
+    value = jnp.dot(product_c, new_u)
   return value, jax.lax.stop_gradient(new_u)
 
 
+@jax.named_scope('spectral_norm')
 def normalize(kernel, u_c, *, gradient='constant'):
   """Divides a kernel by its estimated largest singular value.
 

@@ -14,6 +14,7 @@ class Part(NamedTuple):
 
   label: str
   facts: list[tuple[str, str]]
+  time: list[tuple[str, float]]  # Where it went: (title, share of it).
   verdicts: list[Any]  # With level, title, text, advice and step.
   curves: thinning.Curves
   frames: list[dict]  # Of `filmstrip.frames`.
@@ -81,9 +82,25 @@ def _head(number, part):
   return (
     '<section class="run"><h2>'
     f'<span class="dot" style="background: var(--c{number % 10})"></span>'
-    f'{page.escape(part.label)}</h2><dl>{facts}</dl>{verdicts}'
+    f'{page.escape(part.label)}</h2><dl>{facts}</dl>{_time(part.time)}{verdicts}'
     f'{_damage(part.damage)}</section>'
   )
+
+
+def _time(shares):
+  """A bar of where the time went, and what its colours stand for."""
+  if not shares:
+    return ''
+  bar = ''.join(
+    f'<i style="flex: {share:.4f}; background: var(--c{i % 10})"></i>'
+    for i, (_, share) in enumerate(shares)
+  )
+  names = ''.join(
+    f'<span><i class="dot" style="background: var(--c{i % 10})"></i>'
+    f'{page.escape(title)} {share:.1%}</span> '
+    for i, (title, share) in enumerate(shares)
+  )
+  return f'<div class="time">{bar}</div><p class="times">{names}</p>'
 
 
 def _verdict(verdict):

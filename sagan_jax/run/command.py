@@ -6,7 +6,15 @@ import traceback
 
 from sagan_jax import errors
 from sagan_jax.cluster import agree, distributed, exit_codes
-from sagan_jax.run import program_cache, pulse, restarts, stop, supervisor
+from sagan_jax.run import (
+  allocator,
+  ledger,
+  program_cache,
+  pulse,
+  restarts,
+  stop,
+  supervisor,
+)
 
 _owns_process = False
 _neighbors = None
@@ -24,6 +32,7 @@ def run(main):
   """
   global _owns_process
   _owns_process = True
+  ledger.begin_process()
   if distributed.has_flags(sys.argv):
     stop.await_others()  # Before one can know more.
   stop.install()
@@ -66,6 +75,7 @@ def join(args):
   """
   global _neighbors
   if _owns_process:
+    allocator.keep_freed_memory()
     program_cache.use(args.compilation_cache)
   member = distributed.membership(args)
   secs = args.watchdog_secs

@@ -8,43 +8,91 @@ evaluations.jsonl a record per evaluation
 checkpoints/      states, by step; best/ holds the best one scored
 samples/          grids; scores/ holds tables and plots
 report.html       a page about all of it, made at the end
+time.jsonl        where the time went, also before restarts
+rollbacks.json    which steps were given up, as they were not finite
 restarts.json     how often it was started and saved no further state
 """
 
+import contextlib
 import json
-import os
 
 from sagan_jax import data, errors, files
+from sagan_jax.checkpoints import listing
 from sagan_jax.config import schema
+from sagan_jax.run import rows
 
 CONFIG = 'config.json'
 DATA = 'data.json'
+LOG = 'metrics.jsonl'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
 ORIGIN = 'origin.json'
 
 
-def check_name(workdir):
-  """Refuses to train in a directory whose checkpoints could not be read.
-
-  Args:
-    workdir: a path or URL.
-
-  Raises:
-    UserError: if its name holds [, * or ?, which orbax takes for patterns when
-      it merges the files of a checkpoint.
-  """
-  if found := [x for x in '[*?' if x in os.fspath(workdir)]:
-    raise errors.UserError(
-      f'no checkpoint can be written to {workdir}, because of the {found[0]!r} '
-      'in its name; choose another --workdir'
-    )
+def steps(workdir):
+  """The steps of which the run in a directory has saved a state."""
+  return listing.read(workdir / CHECKPOINTS).steps
 
 
 def has_states(workdir):
   """Whether a directory holds a run that has saved a state."""
-  path = workdir / CHECKPOINTS
-  return path.is_dir() and any(p.name.isdigit() for p in path.iterdir())
+  return bool(steps(workdir))
+
+
+def check_config(workdir, config, allow_changes=()):
+  """Refuses to go on with another config, or to begin where a run was lost.
+
+  Args:
+    workdir: a directory, which may be missing.
+    config: a `Config`.
+    allow_changes: keys that may differ.
+
+  Returns:
+    Whether there is a run to go on with.
+
+  Raises:
+    UserError: as `check_same_config` and `check_none_lost`.
+  """
+  goes_on = has_states(workdir)
+  if goes_on:
+    check_same_config(workdir, config, allow_changes)
+  else:
+    check_none_lost(workdir)
+  return goes_on
+
+
+def make(workdir):
+  """Makes a directory for a run; UserError if it cannot be made."""
+  with files.writing(workdir):
+    (workdir / 'samples').mkdir(parents=True, exist_ok=True)
+
+
+def check_none_lost(workdir):
+  """Refuses to begin a run where one has lost its checkpoints.
+
+  Args:
+    workdir: of a run without a state.
+
+  Raises:
+    UserError: if its log says that there must have been one.
+  """
+  last = rows.last_step(workdir / LOG)
+  if not last:
+    return
+  # One is being written when the next is due, and complete by the one after.
+  missing = (
+    not files.is_remote(workdir) and not (workdir / CHECKPOINTS).is_dir()
+  )
+  with contextlib.suppress(errors.UserError):  # It may be begun anew with it.
+    if (workdir / CONFIG).exists():
+      every_steps = schema.saved(workdir / CONFIG).checkpoint.every_steps
+      missing = missing or last > 2 * every_steps
+  if missing:
+    raise errors.UserError(
+      f'{workdir} has the log of a run of {last} steps, but none of its '
+      f'checkpoints; bring {CHECKPOINTS} back, delete {LOG} to begin anew, or '
+      'use another --workdir'
+    )
 
 
 def check_same_config(workdir, config, allow_changes=()):

@@ -11,11 +11,11 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.gan import state as state_lib
 from sagan_jax.metrics import diversity
 from sagan_jax.pictures import labelled_grid
+from sagan_jax.run import nonfinite
 
 
 class Event(Protocol):
@@ -55,9 +55,11 @@ class Checkpoint:
   def __call__(self, state):
     # A finite loss may still have sent the weights beyond float32.
     if not state_lib.all_finite(state):
-      raise errors.UserError(
-        f'the update of step {int(state.step)} left weights that are not '
-        f'finite; {self._advice()}'
+      step = int(state.step)
+      raise nonfinite.NotFinite(
+        step,
+        f'the update of step {step} left weights that are not finite; '
+        f'{self._advice()}',
       )
     self._checkpointer.save(state)
     self._saved = int(state.step)

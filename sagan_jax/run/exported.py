@@ -218,7 +218,7 @@ def _file(path):
     )
   if not path.is_dir():
     return path
-  found = sorted(path.glob(f'*{safetensors_file.SUFFIX}'))
+  found = files.matching(path, f'*{safetensors_file.SUFFIX}')
   if len(found) != 1:
     raise errors.UserError(
       f'{path} is no run, and holds {len(found)} files '

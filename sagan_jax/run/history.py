@@ -17,7 +17,7 @@ from sagan_jax import errors, files
 from sagan_jax.config import schema
 from sagan_jax.evaluation import protocol
 from sagan_jax.pictures import filmstrip, thinning
-from sagan_jax.run import directory, row_reader
+from sagan_jax.run import directory, ledger, row_reader
 from sagan_jax.verdicts import verdicts
 
 _GRID = re.compile(r'(\d+)_(raw|ema)\.png')
@@ -38,6 +38,7 @@ class History:
     evaluations: its rows of evaluations, in no order.
     records: of its evaluations, also of those that failed.
     grids: by step.
+    time: where it went, as `ledger.read` tells it.
     saved_step: of its last checkpoint, or 0.
     is_fresh: whether its log has been written to a moment ago.
     damage: what was left out, as lines of text.
@@ -51,6 +52,7 @@ class History:
   evaluations: thinning.Curves
   records: list[dict[str, Any]]
   grids: list[filmstrip.Grid]
+  time: dict[str, float] | None
   saved_step: int
   is_fresh: bool
   damage: list[str]
@@ -61,17 +63,7 @@ class History:
     Those of training come first, by step, then those of evaluations. Of a long
     run they are means over some rows, with the step of the last.
     """
-    parts = [_rows(self.curves), _rows(self.evaluations)]
-    sizes = [len(part.get('step', ())) for part in parts]
-    return {
-      name: np.concatenate(
-        [
-          part.get(name, np.full(size, np.nan))
-          for part, size in zip(parts, sizes, strict=True)
-        ]
-      )
-      for name in {**parts[0], **parts[1]}
-    }
+    return rows_of(self.curves, self.evaluations)
 
   def verdicts(self) -> list[verdicts.Verdict]:
     """What the rows say about the health of the run."""
@@ -130,7 +122,7 @@ def read(workdir: epath.PathLike) -> History:
     facts = _read(damage, lambda: directory.facts(workdir)) or {}
   names, count = facts.get('class_names'), facts.get('num_examples')
   try:
-    saved_step = _saved_step(workdir / directory.CHECKPOINTS)
+    saved_step = max(directory.steps(workdir), default=0)
     last_step = max(config.num_steps, saved_step) if config else None
     curves, evaluations = thinning.Curves(), thinning.Curves()
     is_fresh = False
@@ -138,6 +130,7 @@ def read(workdir: epath.PathLike) -> History:
       row_reader.read(log, curves, evaluations, last_step, damage.append)
       is_fresh = time.time() - log.stat().mtime < _FRESH_SECS
     grids = _grids(workdir / 'samples')
+    time_spent = ledger.read(workdir)
   except OSError as e:
     raise errors.UserError(
       f'cannot read the run in {workdir}: {e.strerror or e}; mend its '
@@ -153,10 +146,28 @@ def read(workdir: epath.PathLike) -> History:
     evaluations=evaluations,
     records=protocol.read_whole_ones(path, damage.append),
     grids=grids,
+    time=time_spent,
     saved_step=saved_step,
     is_fresh=is_fresh,
     damage=damage,
   )
+
+
+def rows_of(
+  curves: thinning.Curves, evaluations: thinning.Curves
+) -> dict[str, np.ndarray]:
+  """Rows of training and then those of evaluations; see `History.rows`."""
+  parts = [_rows(curves), _rows(evaluations)]
+  sizes = [len(part.get('step', ())) for part in parts]
+  return {
+    name: np.concatenate(
+      [
+        part.get(name, np.full(size, np.nan))
+        for part, size in zip(parts, sizes, strict=True)
+      ]
+    )
+    for name in {**parts[0], **parts[1]}
+  }
 
 
 def _rows(curves):
@@ -173,14 +184,6 @@ def _read(damage: list[str], function: Callable[[], Any]) -> Any:
   except errors.UserError as e:
     damage.append(str(e))
     return None
-
-
-def _saved_step(path):
-  """The last step that is saved; a half-written one is not."""
-  if not path.is_dir():
-    return 0
-  steps = [int(p.name) for p in path.iterdir() if p.name.isdecimal()]
-  return max(steps, default=0)
 
 
 def _grids(path):

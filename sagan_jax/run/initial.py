@@ -118,7 +118,6 @@ def make_run(found, open_run, workdir, overrides=None):
       networks of the config.
   """
   workdir = files.as_path(workdir)
-  directory.check_name(workdir)
   if directory.has_states(workdir):
     raise errors.UserError(
       f'{workdir} already holds a run; choose another --workdir'

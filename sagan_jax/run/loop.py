@@ -4,7 +4,8 @@ After step k was launched, in this order:
 
 1. Step k-1 is waited for, and its log row is written if one is due.
 2. The events that are due at k see the state after step k, in the order of
-   `Trainer.events`: checkpoint, grids, evaluation. At the last step all are due.
+   `Trainer.events`: checkpoint, grids, evaluation, alarms. At the last step all
+   are due.
 3. If a stop was asked for, step k is saved and `stop.Stopped` is raised; the
    events of k that this left undone are done when the run goes on.
 
@@ -13,8 +14,8 @@ come first. A log row holds the metrics of its own step.
 """
 
 import contextlib
+import dataclasses
 import functools
-import math
 import time
 
 import jax
@@ -23,17 +24,22 @@ from sagan_jax import errors
 from sagan_jax.cluster import agree, sharding
 from sagan_jax.data import prefetch
 from sagan_jax.gan import build
-from sagan_jax.run import events as events_lib
 from sagan_jax.run import (
+  alarms,
+  lease,
+  ledger,
   log,
+  nonfinite,
   pulse,
   reporting,
   restarts,
+  rollbacks,
   scoreboard,
   step_log,
   stop,
   summary,
 )
+from sagan_jax.run import events as events_lib
 
 
 class Trainer:
@@ -49,10 +55,24 @@ class Trainer:
 
   def __init__(self, run):
     self.run = run
+    self._open()
+
+  def _open(self, failed=None):
+    """Reads the state to go on from, and opens what the run writes to.
+
+    Args:
+      failed: the `NotFinite` that it goes back because of.
+    """
+    run = self.run
+    self._ledger = ledger.Ledger(run.workdir, writes=run.is_main)
     c = run.config
     begins = agree.decide('begins', run.checkpointer.last_step() is None)
-    self._state = run.init() if begins else run.restore()
-    start = int(self._state.step)
+    state = run.init() if begins else run.restore()
+    start = int(state.step)
+    self._rollbacks = rollbacks.Rollbacks(run.workdir, run.is_main)
+    if failed:
+      self._rollbacks.add(failed.step, start)
+    self._state = self._rollbacks.renew(state, run.mesh)
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     say = self.progress.say
     self._scoreboard = None
@@ -71,6 +91,10 @@ class Trainer:
           run, self._scoreboard, self._writer, clock, say, start
         )
       )
+    # Last: it reads the rows of the others.
+    self.events.append(
+      alarms.Alarms(run, self.checkpoint, self._writer is not None, say)
+    )
 
   def train(self):
     """Trains to the last step; to be called once.
@@ -83,16 +107,43 @@ class Trainer:
       UserError: if a loss is not finite (nothing is saved then), the data
         cannot be read (what was reached is), or a disk is full.
     """
+    while True:
+      try:
+        return self._train()
+      except nonfinite.NotFinite as e:
+        self._go_back(e)
+
+  def _go_back(self, failed):
+    """Opens the run anew at its last checkpoint, or raises what has failed."""
+    c, made = self.run.config, len(self._rollbacks)
+    if c.on_nonfinite != 'rollback':
+      raise failed
+    if made >= c.max_nonfinite:
+      raise errors.UserError(
+        f'{failed}. It was rolled back {made} times already, as often as '
+        '--config.max_nonfinite allows'
+      ) from failed
+    agree.next_round()
+    del self.run.checkpointer  # Which is closed.
+    self._open(failed)
+    self.progress.say(
+      f'{failed}. Rolled back to step {int(self._state.step)} (rollback '
+      f'{made + 1} of at most {c.max_nonfinite}); data and latents are drawn '
+      'anew from there'
+    )
+
+  def _train(self):
     state = self._state
     del self._state  # The first step donates it.
     with contextlib.ExitStack() as stack:
       # However the loop ends, what is being saved is worth the wait. Each is
       # closed, whatever the others raise; the checkpointer first.
+      stack.callback(self._ledger.flush)
       stack.callback(self.progress.close)
       if self._scoreboard:
         stack.callback(self._scoreboard.close)
       if self._writer:
-        stack.callback(self._writer.close)
+        stack.push(self._close_writer)
       stack.callback(self.run.checkpointer.close)
       stack.push(_find_culprit)  # The others may never do their part of a save.
       step = int(state.step)
@@ -104,13 +155,15 @@ class Trainer:
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
-      pulse.phase('report')
+      self._ledger.flush()  # The page does not tell its own time.
+      self._phase('report')
       made = reporting.at_end(
         self.run, self._writer, self._scoreboard, self.progress.say
       )
       lines = summary.end(self.run, self._scoreboard, made)
     for line in lines:  # When all is closed: nothing comes after them.
       self.progress.say(line)
+    ledger.tell(self.run.workdir, self.progress.say)
     return state
 
   def _train_from(self, state):
@@ -119,22 +172,31 @@ class Trainer:
     if start >= c.num_steps:
       self.progress.say(f'nothing to do: {start} of {c.num_steps} steps done')
       return state
+    self._ledger.open(start)
+    seed = self._rollbacks.data_seed(c.seed, start)
+    drawn = dataclasses.replace(c, seed=seed)
     put = functools.partial(
       sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
     )
     batches = prefetch.Prefetcher(
-      build.host_batches(run.source, c, start), put, depth=c.prefetch
+      build.host_batches(run.source, drawn, start), put, depth=c.prefetch
     )
     with batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
-      pulse.phase('compile')
+      self._phase('compile')
       step_fn = run.step_fn
-      self.progress.say(_compiled(step_fn, time.perf_counter() - began))
+      self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
       with stop.deferred():
         state = self._loop(step_fn, state, batches)
+        self._phase('checkpoint')
         run.checkpointer.wait()
     return state
+
+  def _phase(self, name, step=None):
+    """Tells the watchdog and the ledger what the run does now."""
+    pulse.phase(name)
+    self._ledger.phase(name, step)
 
   def _loop(self, step_fn, state, batches):
     self.clock.restart()
@@ -142,11 +204,12 @@ class Trainer:
     self.step_log.begin(start)
     self.progress.begin()
     for step in range(start + 1, num_steps + 1):
-      pulse.phase('data')
+      self._phase('data')
       batch = self._next(batches, state)
       self._enter(state)
-      pulse.phase('step')
+      self._phase('step', step)
       state, metrics = step_fn(state, batch)
+      self.run.check_writer()
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
@@ -162,6 +225,11 @@ class Trainer:
       for event in due:
         self._handle(event, state)
     return state
+
+  def _close_writer(self, kind, error, traceback):
+    del kind, traceback
+    if not isinstance(error, lease.Lost):  # In a bucket it would write.
+      self._writer.close()
 
   def _next(self, batches, state):
     """The next batch; if there is none, what was reached is saved."""
@@ -191,15 +259,18 @@ class Trainer:
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
-    pulse.phase(event.name)
+    self._phase(event.name)
+    self.run.check_writer()
     try:
       with self.clock.section(event.name):
         event(state)
     except stop.Stopped:
       self._stop(state)
+    if event is self.checkpoint:  # From where a restart may go on.
+      self._ledger.flush()
 
   def _stop(self, state):
-    pulse.phase('checkpoint')
+    self._phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
@@ -214,7 +285,10 @@ def _due(events, step, num_steps):
 
 def _find_culprit(kind, error, traceback):
   del kind, traceback
-  if isinstance(error, Exception):
+  if isinstance(error, Exception) and not isinstance(
+    error,
+    nonfinite.NotFinite,  # It is on all processes.
+  ):
     agree.find_culprit()
 
 
@@ -233,12 +307,3 @@ def _open_writer(run, start_step, say):
     run.record()
     stack.pop_all()  # The caller closes it.
   return writer
-
-
-def _compiled(step_fn, secs):
-  """Tells how long compiling took and what a device needs."""
-  gflop = step_fn.cost_analysis().get('flops', math.nan) / 1e9
-  return (
-    f'compiled in {secs:.0f}s: {gflop:.1f} GFLOP per step and '
-    f'{build.step_bytes(step_fn) / 2**20:.0f} MiB, on each device'
-  )

@@ -37,25 +37,47 @@ def use(where: str | None) -> None:
     if where == OFF:
       os.environ.pop(_VARIABLE, None)
     return
+  directory = private_directory(
+    where, 'programs', version(), flag='--compilation_cache'
+  )
+  if directory is not None:
+    os.environ[_VARIABLE] = os.fspath(directory)
+    os.environ.setdefault(*_MIN_SECS)
+
+
+def private_directory(where: str | None, kind: str, name: str, *, flag: str):
+  """Makes a directory that only this user can write to.
+
+  Args:
+    where: a directory or URL; None for the user's own cache.
+    kind: of what is kept, a directory of the user's cache.
+    name: of the directory below.
+    flag: that gives `where`, for errors.
+
+  Returns:
+    Its path; None where the user's own cache cannot be made.
+
+  Raises:
+    UserError: if `where` cannot be made, or others can write to either.
+  """
   default = files.as_path(
     os.environ.get('SAGAN_JAX_CACHE', '~/.cache/sagan_jax')
   )
-  root = default / 'programs' if where is None else files.as_path(where)
-  directory = root / version()
+  root = default / kind if where is None else files.as_path(where)
+  directory = root / name
   if not files.is_remote(root):
     try:
       with files.writing(root):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(root)
+        _check_private(root, kind, flag)
         directory.mkdir(mode=0o700, exist_ok=True)
-        _check_private(directory)
+        _check_private(directory, kind, flag)
     except errors.UserError as e:
       if where is not None or not isinstance(e.__cause__, OSError):
         raise
-      print(f'compiled programs are not kept: {e}', file=sys.stderr)
-      return
-  os.environ[_VARIABLE] = os.fspath(directory)
-  os.environ.setdefault(*_MIN_SECS)
+      print(f'{kind} are not kept: {e}', file=sys.stderr)
+      return None
+  return directory
 
 
 def version() -> str:
@@ -84,12 +106,12 @@ def _processor():
   ).hexdigest()[:8]
 
 
-def _check_private(directory):
+def _check_private(directory, kind, flag):
   status = os.stat(directory)
   others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
   if status.st_uid != os.geteuid() or others:
     raise errors.UserError(
-      f'compiled programs are not kept in {os.fspath(directory)}: others can '
-      f'write to it, and so run code as you; chmod go-w it (it must be yours), '
-      f'or set --compilation_cache to another directory, or to {OFF}'
+      f'{kind} are not kept in {os.fspath(directory)}: others can write to it, '
+      'and so choose what you run; chmod go-w it (it must be yours), or set '
+      f'{flag} to another directory, or to {OFF}'
     )

@@ -2,11 +2,12 @@
 
 import shlex
 
+from sagan_jax import progress
 from sagan_jax.config import schema
 from sagan_jax.evaluation import protocol
 from sagan_jax.metrics import scores
 from sagan_jax.pictures import filmstrip, labelled_grid, report, score_tables
-from sagan_jax.run import history
+from sagan_jax.run import history, ledger
 
 
 def part(found: history.History, label: str, budget: int) -> report.Part:
@@ -28,6 +29,7 @@ def part(found: history.History, label: str, budget: int) -> report.Part:
   return report.Part(
     label=label,
     facts=_facts(found),
+    time=_time(found),
     verdicts=found.verdicts(),
     curves=found.curves,
     frames=frames,
@@ -61,9 +63,18 @@ def _facts(found):
     )
   if speed := found.speed():
     facts.append(('speed', f'{speed:.4g} images per second, the median'))
+  if found.time:
+    spent = progress.duration(sum(found.time.values()) - found.time['report'])
+    facts.append(('time', f'{spent} from the first start'))
   if best := _best(found):
     facts.append(('best', best))
   return [*facts, ('directory', str(found.workdir))]
+
+
+def _time(found):
+  """Where the time went until the page was made: [(title, share)]."""
+  secs = {k: v for k, v in (found.time or {}).items() if k != 'report'}
+  return ledger.shares(secs)
 
 
 def _scored(found):

@@ -40,14 +40,16 @@ def read(
   Raises:
     OSError: if the file cannot be read.
   """
-  reader = _Reader(path.name, curves, evaluations, last_step, complain)
+  reader = Reader(path.name, curves, evaluations, last_step, complain)
   with path.open('rb') as file:
     for first, lines in _blocks(file):
       reader.add(first, lines)
   reader.finish()
 
 
-class _Reader:
+class Reader:
+  """Adds lines to curves; the arguments are those of `read`, and a name."""
+
   def __init__(self, name, curves, evaluations, last_step, complain):
     self._name = name
     self._curves = curves

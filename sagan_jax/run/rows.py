@@ -140,9 +140,20 @@ def _is_whole(path):
     return file.read() in (b'', b'\n')
 
 
+def last_step(path: epath.Path) -> int:
+  """The largest step in the last rows of a log; 0 if there is none.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  if not path.exists():
+    return 0
+  return max((_step(row) or 0 for row in _end(path)), default=0)
+
+
 def _end(path):
   """The last rows of a file."""
-  with _reading(path), open(path, 'rb') as file:
+  with _reading(path), path.open('rb') as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END_BYTES))
     return set(file.read().splitlines(keepends=True))

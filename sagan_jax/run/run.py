@@ -27,6 +27,7 @@ class Run:
     config: the `Config`; its `num_classes` is known.
     trains: whether this process trains it; a reader may look on meanwhile.
     is_main: whether this is the process that writes the log and pictures.
+    check_writer: as `lease.Lease.check`.
   """
 
   def __init__(self, workdir, config, *, trains):
@@ -34,6 +35,7 @@ class Run:
     self.config = config
     self.trains = trains
     self.is_main = jax.process_index() == 0
+    self.check_writer = lambda: None
     self._generators = {}
     self._origin = None
 
@@ -61,7 +63,7 @@ class Run:
     return cls(workdir, schema.saved(path, overrides or {}), trains=False)
 
   @classmethod
-  def for_training(cls, workdir, config, allow_changes=()):
+  def for_training(cls, workdir, config, allow_changes=(), lease=None):
     """Opens a directory to train in: a new one, or one with a run to go on.
 
     Until a run has saved its first state, its config may change freely.
@@ -71,9 +73,7 @@ class Run:
       config: a `Config`, a ConfigDict or a nested dict.
       allow_changes: keys of the config that may differ from the saved ones;
         'dataset.name' allows other data too.
-
-    Returns:
-      A `Run`.
+      lease: a `Lease` to take when nothing is left to be refused.
 
     Raises:
       UserError: if the config, the data or the directory do not fit.
@@ -81,10 +81,7 @@ class Run:
     if not isinstance(config, schema.Config):
       config = schema.read(config)
     run = cls(files.as_path(workdir), config, trains=True)
-    directory.check_name(run.workdir)
-    goes_on = directory.has_states(run.workdir)
-    if goes_on:
-      directory.check_same_config(run.workdir, config, allow_changes)
+    goes_on = directory.check_config(run.workdir, config, allow_changes)
     num_classes = compatibility.num_classes(config, run.source)
     run.config = schema.replace(config, num_classes=num_classes)
     agreement.check_data(run.source)
@@ -92,8 +89,10 @@ class Run:
     if goes_on and 'dataset.name' not in allow_changes:
       directory.check_same_data(run.workdir, run.source)
     # Nothing is written before all that can be refused was looked at.
-    with files.writing(run.workdir):
-      (run.workdir / 'samples').mkdir(parents=True, exist_ok=True)
+    directory.make(run.workdir)
+    if lease:
+      lease.take()
+      run.check_writer = lease.check
     return run
 
   @functools.cached_property
@@ -146,7 +145,8 @@ class Run:
     return chunks.ChunkSampler(self.gan, sharding.local_mesh(self.mesh))
 
   @functools.cached_property
-  def _shapes(self):
+  def shapes(self):
+    """What `Checkpointer.restore` is asked for."""
     return build.state_shapes(self.gan, self.mesh, self.config.image_size)
 
   @functools.cached_property
@@ -154,7 +154,7 @@ class Run:
     """The training step, compiled once: a function of (state, batch)."""
     c = self.config
     lowered = build.lower_step(
-      self.gan, self.mesh, self._shapes, c.batch_size, c.image_size
+      self.gan, self.mesh, self.shapes, c.batch_size, c.image_size
     )
     agreement.check_program(lowered)
     return lowered.compile()
@@ -196,8 +196,8 @@ class Run:
     """
     checkpointer, step = self._checkpoint(step)
     if step is None:
-      return checkpointer.restore_newest(self._shapes)
-    return checkpointer.restore(self._shapes, step)
+      return checkpointer.restore_newest(self.shapes)
+    return checkpointer.restore(self.shapes, step)
 
   def best_checkpointer(self, *, writes):
     """The `Checkpointer` of the best state scored."""

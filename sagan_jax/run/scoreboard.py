@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
+from sagan_jax.cluster import agree
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.metrics import scores
@@ -202,7 +203,9 @@ class Scoreboard:
     value = record['scores'][name]
     # Not all earlier ones: a resumed run has dropped a best that came later,
     # and what that had replaced is gone.
-    held = best.steps()
+    step = record['protocol']['step']
+    # Disks that processes share do not show all of them the same at once.
+    held = agree.decide(f'best before {step}', best.steps())
     earlier = [
       r['scores'][name]
       for r in self._records
@@ -210,7 +213,7 @@ class Scoreboard:
       and name in r.get('scores', ())
       and _same_variant(r['protocol'], record['protocol'])
     ]
-    if record['protocol']['step'] not in held and all(
+    if step not in held and all(
       scores.is_better(name, value, than) for than in earlier
     ):
       best.save(state)

@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from sagan_jax import errors
+from sagan_jax.run import nonfinite
 
 SECTIONS = ('data', 'eval', 'sample', 'checkpoint')
 
@@ -29,6 +29,10 @@ class StepLog:
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interval = (0.0, 0.0, 0)  # When, other work until then, step.
     self._began = (0.0, 0)  # When, step.
+    write = writer.write if writer else lambda *_: None
+    self._skips = nonfinite.Skips(
+      run.config.max_nonfinite, write, progress.say, self.advice
+    )
 
   def begin(self, step):
     """Starts to measure speed, after a step."""
@@ -52,19 +56,29 @@ class StepLog:
     """Looks at all metrics there are; writes a row if one is due for the last.
 
     Raises:
-      UserError: if a loss is not finite, or a save in the background failed.
+      NotFinite: if a loss is not, and such updates are not left out.
+      UserError: if too many updates were, or a save in the background failed.
     """
     pending = jax.device_get(list(self._pending))
     self._pending.clear()
+    row = None
     for step, metrics in pending:
-      for name in ('d_loss', 'g_loss'):
-        if not np.isfinite(metrics[name]):
-          raise errors.UserError(
-            f'{name} is {metrics[name]} at step {step}; {self.advice()}'
-          )
+      row = None if self._is_skipped(step, metrics) else (step, metrics)
     self._run.checkpointer.check()
-    if pending and pending[-1][0] % self._run.config.log.every_steps == 0:
-      self._write(*pending[-1])
+    if row and row[0] % self._run.config.log.every_steps == 0:
+      self._write(*row)
+
+  def _is_skipped(self, step, metrics):
+    """Whether a step has left out an update; its metrics are of no use."""
+    if 'd_skipped' in metrics:
+      d_skipped, g_skipped = metrics.pop('d_skipped'), metrics.pop('g_skipped')
+      return self._skips.look(step, float(d_skipped), float(g_skipped))
+    for name in ('d_loss', 'g_loss'):
+      if not np.isfinite(metrics[name]):
+        raise nonfinite.NotFinite(
+          step, f'{name} is {metrics[name]} at step {step}; {self.advice()}'
+        )
+    return False
 
   def advice(self):
     """What to do about numbers that are not finite."""

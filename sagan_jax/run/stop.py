@@ -29,6 +29,9 @@ _joining = threading.Event()
 _neighbors = None
 _watched = False
 
+_last_acts = []
+_LAST_SECS = 3  # For all of them: a disk may hang.
+
 Stopped = agree.Stopped
 
 
@@ -143,14 +146,21 @@ def deferred():
       _deferred.clear()
 
 
+def before_end(act):
+  """Has a function called also where a signal ends the process at once."""
+  _last_acts.append(act)
+
+
 def _ignore(number, frame):
   """Python's part of a handler; `_watch` acts."""
 
 
 def _start(target, reader, name):
-  threading.Thread(
+  thread = threading.Thread(
     target=target, args=(reader,), name=name, daemon=True
-  ).start()
+  )
+  thread.start()
+  return thread
 
 
 def _watch(reader):
@@ -191,6 +201,8 @@ def _end_unless_joined():
 
 def _end(code, text):
   _tell(text)
+  acts = _start(lambda acts: [act() for act in acts], _last_acts, name='end')
+  acts.join(_LAST_SECS)
   os._exit(code)  # The main thread may be anywhere, and cannot be unwound.
 
 

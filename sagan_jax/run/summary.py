@@ -1,7 +1,10 @@
 """What a run tells at its beginning and at its end, in lines of text."""
 
+import math
+
 import jax
 
+from sagan_jax.gan import build
 from sagan_jax.run import log
 
 
@@ -34,6 +37,15 @@ def beginning(run, state):
   if int(state.step):
     lines.append(f'resuming after step {int(state.step)}')
   return lines
+
+
+def compiled(step_fn, secs):
+  """Tells how long compiling took and what a device needs."""
+  gflop = step_fn.cost_analysis().get('flops', math.nan) / 1e9
+  return (
+    f'compiled in {secs:.0f}s: {gflop:.1f} GFLOP per step and '
+    f'{build.step_bytes(step_fn) / 2**20:.0f} MiB, on each device'
+  )
 
 
 def end(run, scoreboard, made=None):

@@ -70,7 +70,7 @@ def _others(path, name):
   """What a person may have meant, for the error of a missing file."""
   if not path.is_dir():
     return '; give the directory that its files are in'
-  names = sorted(file.name for file in path.glob(f'{name}_*.pth'))
+  names = [file.name for file in files.matching(path, f'{name}_*.pth')]
   suffixes = [
     other.removeprefix(f'{name}_').removesuffix('.pth')
     for other in names

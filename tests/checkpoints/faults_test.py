@@ -15,6 +15,7 @@ import pytest
 
 from sagan_jax import errors
 from sagan_jax.checkpoints import checkpoint
+from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.gan import state as state_lib
 from tests.support import checkpoints
 
@@ -91,7 +92,7 @@ def test_refuses_another_dtype_instead_of_casting(make):
 
 
 def test_refuses_another_format(make, monkeypatch):
-  monkeypatch.setattr(checkpoint, 'FORMAT', 99)
+  monkeypatch.setattr(checkpoint_table, 'FORMAT', 99)
   saver = checkpoints.saved(make, checkpoints.make_state())
   monkeypatch.undo()
   message = 'the checkpoint .*ckpt/7 has format 99, .* reads 1; use the version'
@@ -157,7 +158,7 @@ def test_metadata_of_another_form_is_damaged(make, tmp_path, content):
 
 
 def test_a_directory_that_is_no_checkpoint_is_damaged(make, tmp_path):
-  (tmp_path / 'ckpt' / '9').mkdir(parents=True)
+  (tmp_path / 'ckpt' / '9' / 'meta').mkdir(parents=True)
   saver = make()
   assert saver.last_step() == 9
   with pytest.raises(
@@ -202,7 +203,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_a_save_that_orbax_passes_over_is_noticed(make, tmp_path):
-  (tmp_path / 'ckpt' / '999').mkdir(parents=True)
+  (tmp_path / 'ckpt' / '999' / 'state').mkdir(parents=True)
   message = (
     'the checkpoint of step 7 was not written: .*ckpt already has one of step '
     '999; move that away'

@@ -146,6 +146,10 @@ def test_only_what_is_watched_may_change():
   assert {key for key in free if not key.startswith(sections)} == {
     'num_steps',
     'prefetch',
+    'on_collapse',
+    'resample',
+    'on_nonfinite',
+    'max_nonfinite',
   }
   assert not [key for key in bound if key.startswith(sections)]
 
@@ -176,9 +180,15 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'architecture': 'sagan',
     'initializer': 'glorot_uniform',
     'horizontal_flip': False,
+    'gradient_dtype': None,
+    'generator.remat': (),
+    'discriminator.remat': (),
     'generator.bn_eps': 1e-5,
     'init.weights': None,
     'init.classes': 'fresh',
+    'on_collapse': 'warn',
+    'on_nonfinite': 'stop',
+    'max_nonfinite': 10,
   }
   path = tmp_path / 'config.json'
   path.write_text(

@@ -14,7 +14,7 @@ import pytest
 from sagan_jax.data import shapes
 from sagan_jax.gan import step as step_lib
 from sagan_jax.models import layers
-from tests.support import small
+from tests.support import programs, small
 
 pytestmark = pytest.mark.slow
 
@@ -99,19 +99,7 @@ def jaxpr():
   closed = jax.make_jaxpr(functools.partial(step_lib.train_step, gan))(
     state, batch
   )
-  return list(_equations(closed.jaxpr))
-
-
-def _equations(jaxpr):
-  for equation in jaxpr.eqns:
-    yield equation
-    for value in jax.tree.leaves(
-      list(equation.params.values()),
-      is_leaf=lambda x: hasattr(x, 'eqns') or hasattr(x, 'jaxpr'),
-    ):
-      inner = getattr(value, 'jaxpr', value)
-      if hasattr(inner, 'eqns'):
-        yield from _equations(inner)
+  return list(programs.equations(closed.jaxpr))
 
 
 def _dtypes(equations, primitive):

@@ -18,6 +18,7 @@ def part(label='a', **changes):
   fields = {
     'label': label,
     'facts': [('state', 'finished')],
+    'time': [],
     'verdicts': [],
     'curves': curves,
     'frames': [frame],

@@ -1,5 +1,6 @@
 """What a run directory says about its run."""
 
+import contextlib
 import json
 
 import pytest
@@ -55,7 +56,7 @@ def test_states_are_folders_with_numbers(tmp_path):
   assert not directory.has_states(tmp_path)
   (tmp_path / 'checkpoints' / '3.orbax-checkpoint-tmp').mkdir(parents=True)
   assert not directory.has_states(tmp_path)
-  (tmp_path / 'checkpoints' / '3').mkdir()
+  (tmp_path / 'checkpoints' / '3' / 'meta').mkdir(parents=True)
   assert directory.has_states(tmp_path)
 
 
@@ -109,9 +110,16 @@ def test_damaged_facts_are_named(workdir, source, content):
     directory.check_same_data(workdir, source)
 
 
-@pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?'])
-def test_names_that_are_patterns_are_refused(name):
-  match = 'no checkpoint can be written to /x/.*; choose another --workdir'
-  with pytest.raises(errors.UserError, match=match):
-    directory.check_name(f'/x/{name}')
-  directory.check_name('/x/a]{1},=(2) ~é')
+@pytest.mark.parametrize(
+  'last, folder, lost',
+  [(0, False, False), (1, False, True), (1, True, False), (201, True, True)],
+)
+def test_a_log_without_its_checkpoints_is_refused(tmp_path, last, folder, lost):
+  directory.record(tmp_path, tiny.config(num_classes=10), None, None)
+  (tmp_path / 'metrics.jsonl').write_text(f'{{"step": {last}, "x": 1.0}}\n')
+  if folder:
+    (tmp_path / 'checkpoints').mkdir()
+  match = f'has the log of a run of {last} steps, but none of its checkpoints'
+  refused = pytest.raises(errors.UserError, match=match)
+  with refused if lost else contextlib.nullcontext():
+    directory.check_none_lost(tmp_path)

@@ -59,9 +59,7 @@ def test_a_cache_that_cannot_be_made_is_done_without(own_cache, capsys):
   own_cache.parent.write_text('a file')
   program_cache.use(None)
   assert _VARIABLE not in os.environ
-  assert (
-    'compiled programs are not kept: cannot write' in capsys.readouterr().err
-  )
+  assert 'programs are not kept: cannot write' in capsys.readouterr().err
   with pytest.raises(errors.UserError, match='cannot write'):
     program_cache.use(str(own_cache))
 

@@ -30,6 +30,8 @@ class _Writer:
 
 
 class _Progress:
+  say = print
+
   def report(self, step, scalars, shares):
     del step, scalars
     assert set(shares) == set(step_log.SECTIONS)
@@ -41,6 +43,7 @@ def _log(every_steps=1, steps=(), dtype='float32'):
     num_steps=20,
     batch_size=8,
     dtype=dtype,
+    max_nonfinite=2,
   )
   run = types.SimpleNamespace(config=config, checkpointer=_Checkpointer(steps))
   made = step_log.StepLog(run, _Writer(), _Progress(), log.Clock())

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import time
+from unittest import mock
 
 from sagan_jax import evaluate, main
 from sagan_jax.run import command
@@ -129,12 +130,28 @@ def _faulty(argv):
     os.chdir(os.path.join(where, *index))
   elif concerned and kind != 'differ':
     _install(kind, where)
+  if index:
+    _keep_programs()
   if fault == 'gloo':
     _join_itself()
   from tests.support import tiny
 
   with tiny.small_networks():
     return COMMANDS[name](argv)
+
+
+def _keep_programs():
+  """Lets this process keep what it compiles, which jax leaves to process 0.
+
+  On CPU the key of a program is another one in each process.
+  """
+  from jax._src import compiler, distributed
+
+  def keep(*arguments, write=compiler._cache_write, **options):
+    with mock.patch.object(distributed.global_state, 'process_id', 0):
+      write(*arguments, **options)
+
+  compiler._cache_write = keep
 
 
 def _join_itself():

@@ -39,7 +39,9 @@ def write(path, *, steps=6, classes=CLASSES, **changes):
     ''.join(map(record, range(2, steps + 1, 2)))
   )
   for step in (steps // 2, steps):
-    (path / 'checkpoints' / str(step)).mkdir(parents=True)
+    folder = path / 'checkpoints' / str(step)
+    (folder / 'meta').mkdir(parents=True)
+    (folder / 'commit_success.txt').write_text('')
     for weights in ('raw', 'ema'):
       sheet = labelled_grid.labelled(images(step), 2, classes)
       name = f'{step:08d}_{weights}.png'

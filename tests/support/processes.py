@@ -56,6 +56,12 @@ def start(workdir, fault='none', *flags, name='main', count=2, **changes):
 
   Its output is in the file `output` of what this returns.
   """
+  if count == 2:
+    together()  # The others of the session find its programs.
+  return _launch(workdir, fault, *flags, name=name, count=count, **changes)
+
+
+def _launch(workdir, fault, *flags, name='main', count=2, **changes):
   output = tempfile.NamedTemporaryFile()
   launcher = subprocess.Popen(
     [
@@ -131,14 +137,28 @@ def assert_goes_on_exactly(workdir, *arguments):
   assert pictures(workdir) == pictures(one)
 
 
-@functools.cache
 def undisturbed():
   """The directory of a run of one process with two devices."""
-  workdir = pathlib.Path(compilation.cache_dir()) / 'undisturbed_on_two'
+  return _once('undisturbed_on_two', functools.partial(run_alone, devices=2))
+
+
+def together():
+  """The directory of such a run of two processes."""
+  return _once('undisturbed_together', _run_together)
+
+
+def _run_together(workdir):
+  code, _, output = end(_launch(workdir, 'none'))
+  assert code == 0, output
+
+
+def _once(name, make):
+  """A directory that whoever comes first makes; all of a session share it."""
+  workdir = pathlib.Path(compilation.cache_dir()) / name
   with open(workdir.with_suffix('.lock'), 'w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not (workdir / 'done').exists():
-      run_alone(workdir, 2)
+      make(workdir)
       (workdir / 'done').touch()
   return workdir
 

@@ -67,8 +67,8 @@ _GENERATIONS = {
 _SINGLE_HOST = {'1x1': 1, '2x4': 8}
 
 
-def find(name):
-  """Returns the slice of a name such as 'v5litepod-16'.
+def find(name, flag='--tpu_type'):
+  """Returns the slice of a name such as 'v5litepod-16', the value of a flag.
 
   Raises:
     UserError: if there is none.
@@ -77,13 +77,13 @@ def find(name):
   found = _GENERATIONS.get(generation)
   if found is None:
     raise errors.UserError(
-      f'--tpu_type={name} is not known; it is GENERATION-SIZE, e.g. '
+      f'{flag}={name} is not known; it is GENERATION-SIZE, e.g. '
       f'v5litepod-16, of one of {", ".join(_GENERATIONS)}'
     )
   topology = found.topologies.get(int(size)) if size.isdecimal() else None
   if topology is None:
     raise errors.UserError(
-      f'--tpu_type={name} is not known; {generation} has the sizes '
+      f'{flag}={name} is not known; {generation} has the sizes '
       f'{", ".join(map(str, found.topologies))}'
     )
   return Slice(
