@@ -15,8 +15,6 @@ import sys
 import time
 import unittest.mock
 
-import torch
-
 _FLAGS = (
   '--G_lr 1e-4 --D_lr 4e-4 --D_B2 0.999 --G_B2 0.999 --G_nl relu --D_nl relu '
   '--SN_eps 1e-8 --BN_eps 1e-5 --adam_eps 1e-8 --G_ortho 0.0 --G_init xavier '
@@ -27,6 +25,8 @@ _FLAGS = (
 
 def main(argv):
   """Writes {'images_per_sec': ..., ...} to FILE."""
+  import torch  # Here, as this package has none and imports all its files.
+
   directory, batch_size, dtype, steps, warmup, file, settings = argv
   sys.path.insert(0, directory)
   torch.backends.cudnn.benchmark = True
@@ -61,6 +61,7 @@ def _prepare(batch_size, settings, device):
   for name in 'datasets', 'torchvision', 'torchvision.transforms':
     sys.modules[name] = unittest.mock.MagicMock()
   import BigGAN
+  import torch
   import train_fns
   import utils
 

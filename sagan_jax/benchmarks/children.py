@@ -5,6 +5,7 @@ end), the others are measured; memory peaks are its own; and flags of XLA, which
 are read once, can differ.
 """
 
+import ctypes
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ import sys
 import tempfile
 
 FIGURES = 'FIGURES.json'
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 _FEW = 300  # Characters of an error.
 
 
@@ -38,6 +41,7 @@ def measure(argv, secs, environment=None):
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # It may have children: all end together.
+        preexec_fn=_end_with_parent,
       )
       try:
         code = process.wait(secs)
@@ -52,6 +56,12 @@ def measure(argv, secs, environment=None):
         text = output.read().decode(errors='replace')
         return {'error': _reason(code, text)}
     return json.loads(path.read_text())
+
+
+def _end_with_parent():
+  """Else a killed matrix would leave one that takes the device of the next."""
+  if _LIBC:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def this_package(config, overrides, *flags):

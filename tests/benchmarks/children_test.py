@@ -1,12 +1,13 @@
 """What becomes of programs that measure."""
 
-import os
+import subprocess
 import sys
 import time
 
 import pytest
 
 from sagan_jax.benchmarks import children
+from tests.conftest import ROOT
 
 
 def _measure(program, secs=30, environment=None):
@@ -50,13 +51,40 @@ def test_what_takes_too_long_is_ended_with_its_children(tmp_path):
     f'); open({str(path)!r}, "w").write(str(p.pid)); p.wait()'
   )
   assert _measure(program, secs=3) is None
-  for _ in range(50):
+  _await_end(int(path.read_text()))
+
+
+def test_what_measures_ends_with_a_killed_matrix(tmp_path):
+  path = tmp_path / 'pid'
+  program = (
+    'import os, time; '
+    f'open({str(path)!r}, "w").write(str(os.getpid())); time.sleep(60)'
+  )
+  parent = subprocess.Popen(
+    [
+      sys.executable,
+      '-c',
+      'import sys; from sagan_jax.benchmarks import children; '
+      'children.measure([sys.executable, "-c", sys.argv[1]], 60)',
+      program,
+    ],
+    cwd=ROOT,
+  )
+  while not (path.exists() and path.read_text()):
+    assert parent.poll() is None
+    time.sleep(0.05)
+  parent.kill()
+  parent.wait()
+  _await_end(int(path.read_text()))
+
+
+def _await_end(pid):
+  for _ in range(100):
     try:
-      os.kill(int(path.read_text()), 0)
-    except ProcessLookupError:
+      with open(f'/proc/{pid}/stat') as file:
+        if ' Z ' in file.read():  # Nobody has asked for its code yet.
+          return
+    except FileNotFoundError:
       return
-    with open(f'/proc/{path.read_text()}/stat') as file:
-      if ' Z ' in file.read():
-        return
     time.sleep(0.1)
-  pytest.fail('it goes on')
+  pytest.fail(f'process {pid} goes on')
