@@ -12,6 +12,7 @@ from etils import epath
 
 from sagan_jax import errors
 
+_MAX_JSON_BYTES = 2**28  # The names of all files of a large data set fit.
 # {scheme of a URL: the package that reads and writes it, where TensorFlow is
 # not}.
 PACKAGES = {
@@ -165,7 +166,14 @@ def read_json(path):
   """
   path = epath.Path(path)
   try:
+    if (size := path.stat().length) > _MAX_JSON_BYTES:
+      raise errors.UserError(
+        f'{os.fspath(path)} is damaged: it has {size:,} bytes, more than any '
+        'that is written here; restore it from a copy'
+      )
     return json.loads(path.read_text())
+  except errors.UserError:
+    raise
   except OSError as e:
     raise errors.UserError(
       f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '

@@ -97,6 +97,15 @@ def test_damaged_json_is_told_with_what_to_do(tmp_path, content):
     files.read_json(tmp_path / 'x')
 
 
+def test_json_that_is_too_large_is_not_read(tmp_path):
+  with open(tmp_path / 'x', 'wb') as file:
+    file.truncate(2**30)  # Takes no room.
+  with pytest.raises(
+    errors.UserError, match='x is damaged: it has 1,073,741,8'
+  ):
+    files.read_json(tmp_path / 'x')
+
+
 def test_json_that_is_not_there_is_told_with_what_to_do(tmp_path):
   match = f'cannot read {tmp_path}/x: No such file or directory; mend its perm'
   with pytest.raises(errors.UserError, match=match):

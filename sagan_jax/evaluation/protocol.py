@@ -5,6 +5,7 @@ gives it its present name.
 """
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -123,7 +124,38 @@ def write(path: epath.PathLike, records: list[dict[str, Any]]) -> None:
   Raises:
     UserError: if the file cannot be written.
   """
-  files.write(path, ''.join(json.dumps(record) + '\n' for record in records))
+  files.write(path, _text(records))
+
+
+def _text(records):
+  return ''.join(json.dumps(record) + '\n' for record in records)
+
+
+def append(
+  path: epath.PathLike,
+  before: list[dict[str, Any]],
+  records: list[dict[str, Any]],
+) -> None:
+  """Adds records to a file.
+
+  On a disk, what another process adds at the same time is not lost.
+
+  Args:
+    path: of JSON lines.
+    before: what it holds.
+    records: to add.
+
+  Raises:
+    UserError: if the file cannot be written.
+  """
+  path = epath.Path(path)
+  if files.is_remote(path) or _lines(path)[1]:  # The last line was cut short.
+    write(path, [*before, *records])
+    return
+  with files.writing(path), open(path, 'ab') as file:
+    file.write(_text(records).encode())
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _problem(record):

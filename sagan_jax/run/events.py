@@ -145,6 +145,9 @@ class Evaluation:
     self._say = say
 
   def is_done(self, step):
+    row = self._scoreboard.row(step)
+    if self._writer and row:  # A kill may have come between record and row.
+      self._writer.write_again(step, row)
     return self._scoreboard.has(step)
 
   def __call__(self, state):

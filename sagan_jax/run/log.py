@@ -60,6 +60,11 @@ class Writer:
     if self._board:
       self._board.write_scalars(step, scalars)
 
+  def write_again(self, step: int, scalars: dict[str, float]) -> None:
+    """Writes a row unless the end of the log has one with such a number."""
+    if not self._rows.holds(step, next(iter(scalars))):
+      self.write(step, scalars)
+
   def write_image(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows uint8 [H, W, 3] in TensorBoard."""
     if self._board:

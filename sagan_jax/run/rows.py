@@ -65,6 +65,10 @@ class LocalRows:
       while row:
         row = row[self._file.write(row) :]
 
+  def holds(self, step: int, name: str) -> bool:
+    """Whether the end of the file, as it was opened, has such a row."""
+    return _holds(self._end, step, name)
+
   def flush(self) -> None:
     """Returns when all rows are on the disk."""
     with files.writing(self._path):
@@ -106,6 +110,10 @@ class RemoteRows:
     self._changed = True
     if time.monotonic() - self._written > _REMOTE_SECS:
       self.flush()
+
+  def holds(self, step: int, name: str) -> bool:
+    """Whether the end of the file, as it was opened, has such a row."""
+    return _holds(self._end, step, name)
 
   def flush(self) -> None:
     """Returns when all rows are in the bucket."""
@@ -149,6 +157,11 @@ def last_step(path: epath.Path) -> int:
   if not path.exists():
     return 0
   return max((_step(row) or 0 for row in _end(path)), default=0)
+
+
+def _holds(rows, step, name):
+  begin, inside = f'{{"step": {step}, '.encode(), f'{json.dumps(name)}: '
+  return any(x.startswith(begin) and inside.encode() in x for x in rows)
 
 
 def _end(path):

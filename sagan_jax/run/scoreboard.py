@@ -81,6 +81,10 @@ class Scoreboard:
     """Whether there is a record, of scores or of a failure, of a step."""
     return any(r['protocol']['step'] == step for r in self._records)
 
+  def row(self, step: int) -> dict[str, float]:
+    """What the log says about the scores of a step; {} if there are none."""
+    return _scalars([r for r in self._records if r['protocol']['step'] == step])
+
   def best(self) -> 'Best | None':
     """The score of the state that is kept as the best; None if none is."""
     name = self._evaluator.main_metric()
@@ -122,9 +126,12 @@ class Scoreboard:
       self._say(f'step {step}: the evaluation failed: {error}')
       self._record([{'protocol': {'step': step}, 'error': error}])
       return {}
-    if self._best:
-      self._keep_if_best(self._best, state, records[0])
-    return self._add(step, records, began)
+    try:
+      if self._best:
+        self._keep_if_best(self._best, state, records[0])
+    finally:  # A disk that is full takes no state, but a line.
+      scalars = self._add(step, records, began)
+    return scalars
 
   def score(self, state) -> dict[str, float]:
     """Evaluates a state, and lets errors through; no state is kept.
@@ -152,14 +159,10 @@ class Scoreboard:
   def _add(self, step, records, began):
     """Records scores; returns those for the log."""
     self._record(records)
-    scalars = {}
+    scalars = _scalars(records)
     for record in records:
       made_by = record['protocol']
-      variant = f'{made_by["weights"]}_{made_by["bn_statistics"]}'
-      if made_by['truncation'] is not None:
-        variant += f'_{made_by["truncation"]:g}'
-      for name, value in record['scores'].items():
-        scalars[f'eval/{name}/{variant}'] = value
+      variant = _variant(made_by)
       shown = ', '.join(f'{k} {v:.4g}' for k, v in record['scores'].items())
       self._say(
         f'step {step}: {shown} ({variant}, {made_by["num_fake"]} fakes against '
@@ -169,7 +172,13 @@ class Scoreboard:
     return scalars
 
   def _record(self, records):
-    """Adds records, in place of those of the same protocol and of failures."""
+    """Adds records, in place of those of the same protocol and of failures.
+
+    Another command may have added some since: the file is the truth.
+    """
+    if self._run.is_main:
+      self._records = protocol.read(self._path, self._say)
+    before = self._records
     protocols = [r['protocol'] for r in records]
     steps = [made_by['step'] for made_by in protocols]
     self._records = [
@@ -178,9 +187,13 @@ class Scoreboard:
       if r['protocol'] not in protocols
       and not ('error' in r and r['protocol']['step'] in steps)
     ]
-    self._records += records
+    kept = self._records
+    self._records = [*kept, *records]
     if self._run.is_main:
-      protocol.write(self._path, self._records)
+      if len(kept) == len(before):
+        protocol.append(self._path, kept, records)
+      else:
+        protocol.write(self._path, self._records)
       self._report()
 
   def _report(self):
@@ -204,8 +217,7 @@ class Scoreboard:
     # Not all earlier ones: a resumed run has dropped a best that came later,
     # and what that had replaced is gone.
     step = record['protocol']['step']
-    # Disks that processes share do not show all of them the same at once.
-    held = agree.decide(f'best before {step}', best.steps())
+    held = best.steps()
     earlier = [
       r['scores'][name]
       for r in self._records
@@ -213,11 +225,29 @@ class Scoreboard:
       and name in r.get('scores', ())
       and _same_variant(r['protocol'], record['protocol'])
     ]
-    if step not in held and all(
+    is_best = step not in held and all(
       scores.is_better(name, value, than) for than in earlier
-    ):
+    )
+    # Processes may see other records, and other files on a disk they share.
+    if agree.decide(f'best at {step}', is_best):
       best.save(state)
       best.wait()
+
+
+def _variant(made_by):
+  variant = f'{made_by["weights"]}_{made_by["bn_statistics"]}'
+  if made_by['truncation'] is not None:
+    variant += f'_{made_by["truncation"]:g}'
+  return variant
+
+
+def _scalars(records):
+  """The row of the log for records."""
+  return {
+    f'eval/{name}/{_variant(record["protocol"])}': value
+    for record in records
+    for name, value in record.get('scores', {}).items()
+  }
 
 
 def _same_variant(a, b):

@@ -148,3 +148,16 @@ def test_whole_records_are_read_among_damaged_ones(tmp_path):
 def test_records_that_cannot_be_read_are_refused(tmp_path):
   with pytest.raises(errors.UserError, match=f'cannot read {tmp_path}: Is a'):
     protocol.read_whole_ones(tmp_path, print)
+
+
+def test_records_are_added_and_a_torn_line_goes(tmp_path):
+  path = tmp_path / 'evaluations.jsonl'
+  records = [{'protocol': {'step': step}, 'error': 'x'} for step in range(3)]
+  protocol.append(path, [], records[:1])
+  first = path.read_bytes()
+  protocol.append(path, records[:1], records[1:2])
+  assert path.read_bytes().startswith(first)
+  path.write_bytes(path.read_bytes() + b'{"pro')
+  found = protocol.read(path, lambda _: None)
+  protocol.append(path, found, records[2:])
+  assert protocol.read(path, pytest.fail) == records

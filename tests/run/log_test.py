@@ -461,3 +461,13 @@ def test_parameter_table_counts():
     'generator: 2,296 parameters, 2 normalised weights'.split(),
   ]
   assert sum(x.size for x in jax.tree.leaves(params)) == 2296
+
+
+def test_a_row_that_a_kill_has_left_out_is_written_once(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('{"step": 4, "eval/x": 1.0}\n{"step": 5, "train/x": 1.0}\n')
+  writer = log.Writer(tmp_path, 5, tensorboard=False)
+  writer.write_again(4, {'eval/x': 1.0})  # It is there.
+  writer.write_again(5, {'eval/x': 2.0})
+  writer.close()
+  assert path.read_text().splitlines()[2:] == ['{"step": 5, "eval/x": 2.0}']

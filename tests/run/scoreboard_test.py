@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sagan_jax import errors, files
+from sagan_jax import errors
 from sagan_jax.checkpoints import checkpoint
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
@@ -309,11 +309,11 @@ def test_a_failing_report_keeps_the_record(run, monkeypatch):
 def test_a_record_that_cannot_be_written_ends_the_training(run, monkeypatch):
   made = _evaluations(run, 0, {3: 1.0})
 
-  def fail(path, content):
-    del content
+  def fail(path, before, records):
+    del before, records
     raise errors.UserError(f'cannot write {path}')
 
-  monkeypatch.setattr(files, 'write', fail)
+  monkeypatch.setattr(protocol, 'append', fail)
   with pytest.raises(errors.UserError, match='cannot write .*evaluations'):
     made.of_state(_at(run.init(), 3))
 
@@ -323,3 +323,27 @@ def test_damaged_records_are_refused_where_the_run_is_opened(run):
   path.write_text('{"protocol": {"step": 2}, "error": "x"}\n{"pro\n')
   with pytest.raises(errors.UserError, match=r'evaluations.jsonl:2 is damaged'):
     scoreboard.Scoreboard(run, 0)
+
+
+def test_what_another_command_records_meanwhile_stays(run):
+  made, beside = (_evaluations(run, 0, {3: 1.0, 6: 2.0}) for _ in range(2))
+  state = run.init()
+  beside.score(_at(state, 6))
+  made.of_state(_at(state, 3))
+  assert [r['protocol']['step'] for r in _records(run)] == [6, 3]
+  made.of_state(_at(state, 6))  # Scored again, in place of the other.
+  assert [r['protocol']['step'] for r in _records(run)] == [3, 6]
+
+
+def test_scores_stay_where_the_best_state_cannot_be_saved(run, monkeypatch):
+  made = _evaluations(run, 0, {3: 1.0})
+
+  def fail(state):
+    raise errors.UserError(f'no space for step {state.step}')
+
+  monkeypatch.setattr(made._best, 'save', fail)
+  with pytest.raises(errors.UserError, match='no space for step 3'):
+    made.of_state(_at(run.init(), 3))
+  assert [r['scores']['fid_random'] for r in _records(run)] == [1.0]
+  assert made.row(3)['eval/fid_random/ema_standing'] == 1.0
+  assert made.row(4) == {}
