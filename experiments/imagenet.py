@@ -95,6 +95,7 @@ def get_config():
   # stop: the state is saved, the exit code is 2. Lesser trouble is only told.
   c.on_collapse = 'warn'
   c.prefetch = 4  # Batches made ready in advance.
+  c.stall_secs = 60  # Without a batch, after which the data is named, in lines.
 
   c.log = ConfigDict()
   c.log.every_steps = 100  # A row of metrics.jsonl, a line of progress.

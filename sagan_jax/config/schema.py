@@ -163,6 +163,7 @@ class Config:
   max_nonfinite: Annotated[Count, MAY_CHANGE] = 10
   on_collapse: Annotated[Literal['warn', 'stop'], MAY_CHANGE] = 'warn'
   prefetch: Annotated[Count, MAY_CHANGE]
+  stall_secs: Annotated[Count, MAY_CHANGE] = 60
   log: Annotated[Log, MAY_CHANGE]
   sample: Annotated[Sample, MAY_CHANGE]
   checkpoint: Annotated[Checkpoint, MAY_CHANGE]

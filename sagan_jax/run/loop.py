@@ -34,6 +34,7 @@ from sagan_jax.run import (
   restarts,
   rollbacks,
   scoreboard,
+  stall,
   step_log,
   stop,
   summary,
@@ -148,7 +149,7 @@ class Trainer:
         stack.enter_context(restarts.counted(self.run.workdir, step))
       for line in summary.beginning(self.run, state):
         self.progress.say(line)
-      for event in _due(self.events, step, self.run.config.num_steps):
+      for event in events_lib.due(self.events, step, self.run.config.num_steps):
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
@@ -209,7 +210,7 @@ class Trainer:
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
-      due = _due(self.events, step, num_steps)
+      due = events_lib.due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
       if due or stopping:
         jax.block_until_ready(state)
@@ -226,7 +227,9 @@ class Trainer:
     """The next batch; if there is none, what was reached is saved."""
     waited = batches.wait_secs
     try:
-      return next(batches)
+      return batches.next(stall.Stall(self.run, int(state.step)))
+    except stop.Stopped:
+      self._finish(state)
     except errors.UserError:
       self.step_log.flush()
       # Other processes may be in the next step, and none can save alone.
@@ -242,11 +245,15 @@ class Trainer:
     try:
       agree.enter()
     except stop.Stopped:
-      jax.block_until_ready(state)
-      self.step_log.flush()
-      if self._writer:
-        self._writer.flush()
-      self._stop(state)
+      self._finish(state)
+
+  def _finish(self, state):
+    """Writes what is known of the last step, saves it and stops."""
+    jax.block_until_ready(state)
+    self.step_log.flush()
+    if self._writer:
+      self._writer.flush()
+    self._stop(state)
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
@@ -264,13 +271,6 @@ class Trainer:
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
-
-
-def _due(events, step, num_steps):
-  """The events of a finished step, in order."""
-  if not step:
-    return []
-  return [e for e in events if step == num_steps or step % e.every_steps == 0]
 
 
 def _find_culprit(kind, error, traceback):

@@ -147,6 +147,7 @@ def test_only_what_is_watched_may_change():
     'num_steps',
     'prefetch',
     'on_collapse',
+    'stall_secs',
     'on_nonfinite',
     'max_nonfinite',
   }
@@ -183,6 +184,7 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'init.weights': None,
     'init.classes': 'fresh',
     'on_collapse': 'warn',
+    'stall_secs': 60,
     'on_nonfinite': 'stop',
     'max_nonfinite': 10,
   }
