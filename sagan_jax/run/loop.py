@@ -28,6 +28,7 @@ from sagan_jax.run import (
   alarms,
   ledger,
   log,
+  memory,
   nonfinite,
   pulse,
   reporting,
@@ -67,7 +68,8 @@ class Trainer:
     self._ledger = ledger.Ledger(run.workdir, writes=run.is_main)
     c = run.config
     begins = agree.decide('begins', run.checkpointer.last_step() is None)
-    state = run.init() if begins else run.restore()
+    with memory.explained(c):
+      state = run.init() if begins else run.restore()
     start = int(state.step)
     self._rollbacks = rollbacks.Rollbacks(run.workdir, run.is_main)
     if failed:
@@ -80,7 +82,7 @@ class Trainer:
       self._scoreboard = scoreboard.Scoreboard(run, start, say)
       self._scoreboard.check()
     # The last of what can be refused: until here the run is as it was.
-    self._writer = _open_writer(run, start, say)
+    self._writer = log.open_writer(run, start, say)
     self.clock = clock = log.Clock()
     self.step_log = step_log.StepLog(run, self._writer, self.progress, clock)
     self.checkpoint = events_lib.Checkpoint(run, self.step_log.advice)
@@ -183,9 +185,10 @@ class Trainer:
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
       self._phase('compile')
-      step_fn = run.step_fn
+      with memory.explained(c):
+        step_fn = run.step_fn
       self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
-      with stop.deferred():
+      with stop.deferred(), memory.explained(c, step_fn):
         state = self._loop(step_fn, state, batches)
         self._phase('checkpoint')
         run.checkpointer.wait()
@@ -280,20 +283,3 @@ def _find_culprit(kind, error, traceback):
     nonfinite.NotFinite,  # It is on all processes.
   ):
     agree.find_culprit()
-
-
-def _open_writer(run, start_step, say):
-  """Records the run; returns the writer of its log, on the main process."""
-  with contextlib.ExitStack() as stack:
-    writer = None
-    if run.is_main:
-      writer = log.Writer(
-        run.workdir,
-        start_step,
-        tensorboard=run.config.log.tensorboard,
-        say=say,
-      )
-      stack.callback(writer.close)
-    run.record()
-    stack.pop_all()  # The caller closes it.
-  return writer
