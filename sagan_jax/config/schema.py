@@ -84,6 +84,7 @@ class Dataset:
   split: Text
   num_examples: Count | None
   shuffle_buffer: Count | None
+  max_bad_images: Count | None = None
 
 
 @_section()
