@@ -101,7 +101,11 @@ def get_config():
   # become the same, nothing is learnt any more, the score has doubled. warn, or
   # stop: the state is saved, the exit code is 2. Lesser trouble is only told.
   c.on_collapse = 'warn'
+  # Folders only: files that may be left out as they cannot be decoded, which all
+  # are at the start to find out; they are listed. None: 0.
+  c.dataset.max_bad_images = placeholder(int)
   c.prefetch = 4  # Batches made ready in advance.
+  c.stall_secs = 60  # Without a batch, after which the data is named, in lines.
 
   c.log = ConfigDict()
   c.log.every_steps = 100  # A row of metrics.jsonl, a line of progress.

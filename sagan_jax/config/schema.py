@@ -86,6 +86,7 @@ class Dataset:
   split: Text
   num_examples: Count | None
   shuffle_buffer: Count | None
+  max_bad_images: Count | None = None
 
 
 @_section()
@@ -167,6 +168,7 @@ class Config:
   max_nonfinite: Annotated[Count, MAY_CHANGE] = 10
   on_collapse: Annotated[Literal['warn', 'stop'], MAY_CHANGE] = 'warn'
   prefetch: Annotated[Count, MAY_CHANGE]
+  stall_secs: Annotated[Count, MAY_CHANGE] = 60
   log: Annotated[Log, MAY_CHANGE]
   sample: Annotated[Sample, MAY_CHANGE]
   checkpoint: Annotated[Checkpoint, MAY_CHANGE]

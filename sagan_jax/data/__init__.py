@@ -16,7 +16,7 @@ __all__ = ['KINDS', 'Batch', 'Source', 'changes', 'make_source', 'unlabelled']
 KINDS = {
   'shapes': ('shapes', ('num_examples',)),
   'array:DIR': ('array', ()),
-  'folder:DIR': ('folder', ()),
+  'folder:DIR': ('folder', ('max_bad_images',)),
   'cifar10_binary:DIR': ('cifar10_binary', ()),
   'tfds:NAME': ('tfds_directory', ('data_dir', 'shuffle_buffer')),
 }
@@ -47,6 +47,8 @@ def make_source(
       shuffle_buffer: examples TFDS records are shuffled among, on each process;
         they are held encoded in host memory. None is 10,000. Only for 'tfds':
         the others shuffle all of their examples.
+      max_bad_images: files that may be left out as they cannot be decoded; all
+        are decoded then to find out. None is 0. Only for 'folder'.
       num_examples: how many shapes to draw; None is 20,000. Only for 'shapes'.
 
   Returns:

@@ -19,6 +19,7 @@ import dataclasses
 import os
 import re
 import typing
+from collections.abc import Callable
 
 import numpy as np
 from etils import epath
@@ -154,7 +155,10 @@ def open_source(
   labels = _open_map(*labels_file, shape[:1], np.int32)
   labels = source.check_labels(labels, len(info.class_names), where=name)
 
+  check = _size_check(images_file[0])
+
   def gather(index):
+    check()
     return source.Batch(image=images.take(index, axis=0), label=labels[index])
 
   return indexed.IndexedSource(
@@ -200,6 +204,33 @@ def _open_map(
   _compare(path, checksums.of_unchanged(local), sha256)
   # Gathering from a memmap would make memmaps, slower and tied to the file.
   return np.asarray(array)
+
+
+def _size_check(path: epath.Path) -> Callable[[], None]:
+  """A function that raises if a mapped file is no more what it was.
+
+  Reading a map beyond the end of its file ends the process with SIGBUS. What is
+  cut short between this and the reading still does; a batch takes a moment.
+  """
+  if files.is_remote(path):  # The map is of a copy in the user's cache.
+    return lambda: None
+  before = os.stat(path).st_size
+
+  def check():
+    try:
+      size = os.stat(path).st_size
+    except OSError as e:
+      raise errors.UserError(
+        f'{path} has vanished: {e.strerror}; bring it back, and run the same '
+        'command again'
+      ) from e
+    if size != before:
+      raise errors.UserError(
+        f'{path} has changed while it was read, from {before:,} to {size:,} '
+        'bytes; bring it back, or prepare it again'
+      )
+
+  return check
 
 
 def _check_exists(path: epath.Path) -> None:

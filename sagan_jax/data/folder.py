@@ -31,25 +31,36 @@ from sagan_jax.data import (
 
 
 def open_source(
-  directory: str | os.PathLike, *, image_size: int, split: str
+  directory: str | os.PathLike,
+  *,
+  image_size: int,
+  split: str,
+  max_bad_images: int = 0,
 ) -> indexed.IndexedSource:
-  """Lists the files of a folder and reads their headers; decodes none.
+  """Lists the files of a folder and reads their headers.
+
+  None is decoded, unless some may be bad: only then one knows which.
 
   Args:
     directory: holds the split's folder, or the class folders, or images; a
       local path or URL.
     image_size: height and width to resize to, pixels.
     split: name of the split's folder.
+    max_bad_images: files that may be left out, as they cannot be decoded.
 
   Returns:
     The source. Its identity covers the names and sizes of the files and the
     first 4 KB of each.
 
   Raises:
-    UserError: if a folder is missing, a class has no image, or files cannot be
-      read as images: these are listed.
+    UserError: if a folder is missing, a class has no image, or more files cannot
+      be read as images than may be: these are listed.
   """
   listing = folder_listing.list_files(directory, split)
+  if max_bad_images:
+    listing = folder_scan.leave_out(
+      listing, _reasons(listing, image_size=1), max_bad_images
+    )
   headers = folder_scan.read_headers(listing)
   _tell(listing, headers, image_size)
 
@@ -125,6 +136,13 @@ def _load(path: str, image_size: int) -> np.ndarray:
 
 def _decode_all(listing: folder_listing.Listing, image_size: int) -> None:
   """Decodes every file; raises a `UserError` that lists what cannot be."""
+  folder_scan.refuse_unreadable(listing, _reasons(listing, image_size))
+
+
+def _reasons(
+  listing: folder_listing.Listing, image_size: int
+) -> list[str | None]:
+  """Decodes every file; says why it cannot be, or None."""
 
   def reason(path):
     try:
@@ -133,14 +151,11 @@ def _decode_all(listing: folder_listing.Listing, image_size: int) -> None:
       return str(e)
     return None
 
-  folder_scan.refuse_unreadable(
+  return folder_scan.for_each(
     listing,
-    folder_scan.for_each(
-      listing,
-      reason,
-      what='decoding images',
-      num_threads=os.cpu_count() or 1,  # Pillow releases Python's lock.
-    ),
+    reason,
+    what='decoding images',
+    num_threads=os.cpu_count() or 1,  # Pillow releases Python's lock.
   )
 
 

@@ -94,15 +94,54 @@ def refuse_unreadable(
 ) -> None:
   """Raises a `UserError` that lists the files that have a reason."""
   bad = [i for i, reason in enumerate(reasons) if reason is not None]
+  if bad:
+    raise errors.UserError(
+      f'{len(bad):,} of {len(reasons):,} files in {listing.root} cannot be read '
+      'as images; repair or remove them:\n' + _lines(listing, reasons, bad)
+    )
+
+
+def leave_out(
+  listing: folder_listing.Listing, reasons: list[str | None], most: int
+) -> folder_listing.Listing:
+  """Returns a listing without the files that have a reason, which are told.
+
+  Args:
+    listing: of the files.
+    reasons: why each cannot be read; None if it can.
+    most: how many may be left out.
+
+  Raises:
+    UserError: if there are more, with their list, or none of a class is left.
+  """
+  bad = [i for i, reason in enumerate(reasons) if reason is not None]
+  if len(bad) > most:
+    refuse_unreadable(listing, reasons)
   if not bad:
-    return
+    return listing
+  progress.say(
+    f'{listing.name}: left out {len(bad):,} files that cannot be read as '
+    f'images (max_bad_images={most}):\n' + _lines(listing, reasons, bad)
+  )
+  kept = np.flatnonzero([reason is None for reason in reasons])
+  labels = listing.labels[kept]
+  counts = np.bincount(labels, minlength=len(listing.class_names))
+  if not counts.all():
+    empty = listing.class_names[int(counts.argmin())]
+    raise errors.UserError(
+      f'no image of the class {empty!r} in {listing.root} can be read; repair '
+      'or remove it'
+    )
+  return dataclasses.replace(
+    listing, files=[listing.files[i] for i in kept], labels=labels
+  )
+
+
+def _lines(listing, reasons, bad):
   lines = [f'  {listing.files[i]}: {reasons[i]}' for i in bad[:_MAX_LISTED]]
   if len(bad) > _MAX_LISTED:
     lines.append(f'  and {len(bad) - _MAX_LISTED:,} more')
-  raise errors.UserError(
-    f'{len(bad):,} of {len(reasons):,} files in {listing.root} cannot be read '
-    'as images; repair or remove them:\n' + '\n'.join(lines)
-  )
+  return '\n'.join(lines)
 
 
 def class_digests(listing: folder_listing.Listing, headers: Headers) -> dict:

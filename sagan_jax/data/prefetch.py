@@ -12,6 +12,7 @@ Host = TypeVar('Host')
 Device = TypeVar('Device')
 
 _CLOSE_SECS = 10.0
+_LOOK_SECS = 0.5
 
 
 class Prefetcher(Generic[Host, Device]):
@@ -66,7 +67,15 @@ class Prefetcher(Generic[Host, Device]):
     return self
 
   def __next__(self) -> Device:
+    """`next` without anything to do meanwhile."""
+    return self.next(lambda _: None)
+
+  def next(self, waiting: Callable[[float], None]) -> Device:
     """Returns the next item; waits until it is ready.
+
+    Args:
+      waiting: called about twice a second while there is none, with the seconds
+        waited; what it raises ends the wait.
 
     Returns:
       What `put` made of the iterator's next item.
@@ -77,8 +86,12 @@ class Prefetcher(Generic[Host, Device]):
     """
     start = time.perf_counter()
     with self._changed:
-      self._changed.wait_for(lambda: self._ready or self._done or self._closed)
-      self.wait_secs += time.perf_counter() - start
+      try:
+        while not (self._ready or self._done or self._closed):
+          if not self._changed.wait(_LOOK_SECS):
+            waiting(time.perf_counter() - start)
+      finally:
+        self.wait_secs += time.perf_counter() - start
       if self._closed:
         raise RuntimeError('the prefetcher is closed')
       if self._ready:

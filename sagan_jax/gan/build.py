@@ -9,6 +9,7 @@ import optax
 
 from sagan_jax import models
 from sagan_jax.cluster import sharding
+from sagan_jax.data import retry
 from sagan_jax.gan import losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
@@ -105,20 +106,30 @@ def step_bytes(step_fn):
   )
 
 
-def host_batches(source, c, start_step):
+def host_batches(source, c, start_step, say=print):
   """Yields the batches of steps start_step, ... as this process holds them.
+
+  Args:
+    source: a `data.Source`.
+    c: a `Config`.
+    start_step: finished steps.
+    say: told when the source fails for a moment.
 
   Returns:
     An iterator of {'image': uint8 [n_dis, b, H, W, 3], 'label': int32
     [n_dis, b]}, b being this process's part of the batch.
   """
-  batches = source.batches(
-    seed=c.seed,
-    batch_size=c.batch_size,
-    start=start_step * c.n_dis,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  )
+
+  def make(start):
+    return source.batches(
+      seed=c.seed,
+      batch_size=c.batch_size,
+      start=start,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+
+  batches = retry.retrying(make, source.name, start_step * c.n_dis, say)
   while True:
     group = [next(batches) for _ in range(c.n_dis)]
     yield jax.tree.map(lambda *x: np.stack(x), *group)

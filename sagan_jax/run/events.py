@@ -38,6 +38,13 @@ class Event(Protocol):
     ...
 
 
+def due(events, step, num_steps):
+  """The events of a finished step, in order."""
+  if not step:
+    return []
+  return [e for e in events if step == num_steps or step % e.every_steps == 0]
+
+
 class Checkpoint:
   """Saves states that are finite."""
 

@@ -1,5 +1,6 @@
 """What a run shows: metrics.jsonl, TensorBoard and a line of progress."""
 
+import contextlib
 import json
 import sys
 import time
@@ -98,6 +99,35 @@ class Writer:
           each.close()
       except errors.UserError as e:
         self._say(str(e))
+
+
+def open_writer(run, start_step, say):
+  """Records a run that trains, and opens its log.
+
+  Args:
+    run: a `run.Run`.
+    start_step: that it goes on from.
+    say: called with what could not be kept.
+
+  Returns:
+    A `Writer` on the main process, None on the others.
+
+  Raises:
+    UserError: as of `Writer`, or if the run cannot be recorded.
+  """
+  with contextlib.ExitStack() as stack:
+    writer = None
+    if run.is_main:
+      writer = Writer(
+        run.workdir,
+        start_step,
+        tensorboard=run.config.log.tensorboard,
+        say=say,
+      )
+      stack.callback(writer.close)
+    run.record()
+    stack.pop_all()  # The caller closes it.
+  return writer
 
 
 class Clock:

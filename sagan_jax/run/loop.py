@@ -29,12 +29,14 @@ from sagan_jax.run import (
   lease,
   ledger,
   log,
+  memory,
   nonfinite,
   pulse,
   reporting,
   restarts,
   rollbacks,
   scoreboard,
+  stall,
   step_log,
   stop,
   summary,
@@ -67,7 +69,8 @@ class Trainer:
     self._ledger = ledger.Ledger(run.workdir, writes=run.is_main)
     c = run.config
     begins = agree.decide('begins', run.checkpointer.last_step() is None)
-    state = run.init() if begins else run.restore()
+    with memory.explained(c):
+      state = run.init() if begins else run.restore()
     start = int(state.step)
     self._rollbacks = rollbacks.Rollbacks(run.workdir, run.is_main)
     if failed:
@@ -80,7 +83,7 @@ class Trainer:
       self._scoreboard = scoreboard.Scoreboard(run, start, say)
       self._scoreboard.check()
     # The last of what can be refused: until here the run is as it was.
-    self._writer = _open_writer(run, start, say)
+    self._writer = log.open_writer(run, start, say)
     self.clock = clock = log.Clock()
     self.step_log = step_log.StepLog(run, self._writer, self.progress, clock)
     self.checkpoint = events_lib.Checkpoint(run, self.step_log.advice)
@@ -151,7 +154,7 @@ class Trainer:
         stack.enter_context(restarts.counted(self.run.workdir, step))
       for line in summary.beginning(self.run, state):
         self.progress.say(line)
-      for event in _due(self.events, step, self.run.config.num_steps):
+      for event in events_lib.due(self.events, step, self.run.config.num_steps):
         if not agree.decide(f'did {event.name}', event.is_done(step)):
           self._handle(event, state)
       state = self._train_from(state)
@@ -185,9 +188,10 @@ class Trainer:
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
       self._phase('compile')
-      step_fn = run.step_fn
+      with memory.explained(c):
+        step_fn = run.step_fn
       self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
-      with stop.deferred():
+      with stop.deferred(), memory.explained(c, step_fn):
         state = self._loop(step_fn, state, batches)
         self._phase('checkpoint')
         run.checkpointer.wait()
@@ -213,7 +217,7 @@ class Trainer:
       self.step_log.add(step, metrics)
       pulse.beat(step - 1)  # The one before is finished now.
       self.progress.step()
-      due = _due(self.events, step, num_steps)
+      due = events_lib.due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
       if due or stopping:
         jax.block_until_ready(state)
@@ -235,7 +239,9 @@ class Trainer:
     """The next batch; if there is none, what was reached is saved."""
     waited = batches.wait_secs
     try:
-      return next(batches)
+      return batches.next(stall.Stall(self.run, int(state.step)))
+    except stop.Stopped:
+      self._finish(state)
     except errors.UserError:
       self.step_log.flush()
       # Other processes may be in the next step, and none can save alone.
@@ -251,11 +257,15 @@ class Trainer:
     try:
       agree.enter()
     except stop.Stopped:
-      jax.block_until_ready(state)
-      self.step_log.flush()
-      if self._writer:
-        self._writer.flush()
-      self._stop(state)
+      self._finish(state)
+
+  def _finish(self, state):
+    """Writes what is known of the last step, saves it and stops."""
+    jax.block_until_ready(state)
+    self.step_log.flush()
+    if self._writer:
+      self._writer.flush()
+    self._stop(state)
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
@@ -276,13 +286,6 @@ class Trainer:
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
 
 
-def _due(events, step, num_steps):
-  """The events of a finished step, in order."""
-  if not step:
-    return []
-  return [e for e in events if step == num_steps or step % e.every_steps == 0]
-
-
 def _find_culprit(kind, error, traceback):
   del kind, traceback
   if isinstance(error, Exception) and not isinstance(
@@ -290,20 +293,3 @@ def _find_culprit(kind, error, traceback):
     nonfinite.NotFinite,  # It is on all processes.
   ):
     agree.find_culprit()
-
-
-def _open_writer(run, start_step, say):
-  """Records the run; returns the writer of its log, on the main process."""
-  with contextlib.ExitStack() as stack:
-    writer = None
-    if run.is_main:
-      writer = log.Writer(
-        run.workdir,
-        start_step,
-        tensorboard=run.config.log.tensorboard,
-        say=say,
-      )
-      stack.callback(writer.close)
-    run.record()
-    stack.pop_all()  # The caller closes it.
-  return writer

@@ -28,6 +28,22 @@ def test_what_process_0_decides_holds_for_all():
   assert found == [0, 0, 0]
 
 
+def test_in_another_round_a_name_is_another_one():
+  groups = _groups(2)
+
+  def run(i):
+    found = [groups[i].decide('skip', i), groups[i].gather('failed', i)]
+    groups[i].next_round()
+    return [
+      *found,
+      groups[i].decide('skip', i + 5),
+      groups[i].gather('failed', i + 5),
+    ]
+
+  assert fake_store.together(2, run) == [[0, [0, 1], 5, [5, 6]]] * 2
+  agree.next_round()  # Nothing in a single process.
+
+
 def test_gather_gives_the_values_of_all_in_order():
   groups = _groups(3)
   found = fake_store.together(3, lambda i: groups[i].gather('failed', i * 10))

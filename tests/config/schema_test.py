@@ -148,6 +148,7 @@ def test_only_what_is_watched_may_change():
     'prefetch',
     'on_collapse',
     'resample',
+    'stall_secs',
     'on_nonfinite',
     'max_nonfinite',
   }
@@ -187,6 +188,8 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'init.weights': None,
     'init.classes': 'fresh',
     'on_collapse': 'warn',
+    'dataset.max_bad_images': None,
+    'stall_secs': 60,
     'on_nonfinite': 'stop',
     'max_nonfinite': 10,
   }

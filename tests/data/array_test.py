@@ -374,3 +374,21 @@ for name in ('shapes', {name!r}):
 assert not {{'tensorflow', 'tensorflow_datasets', 'jax'}} & set(sys.modules)
 """
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize(
+  'harm, match',
+  [
+    (lambda path: os.truncate(path, 200), 'has changed .*, from 4,544 to 200'),
+    (lambda path: path.unlink(), 'has vanished: No such file'),
+  ],
+)
+def test_a_file_that_shrinks_while_it_is_read_is_named(
+  tmp_path, src, harm, match
+):
+  """Instead of ending the process with SIGBUS."""
+  batches = src.batches(seed=0, batch_size=4)
+  next(batches)
+  harm(tmp_path / 'data' / 'images.npy')
+  with pytest.raises(errors.UserError, match=f'images.npy {match}'):
+    next(batches)

@@ -276,3 +276,32 @@ next(source.batches(seed=0, batch_size=2))
 assert not {{'tensorflow', 'tensorflow_datasets', 'jax'}} & set(sys.modules)
 """
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_some_bad_images_may_be_left_out(root, capsys):
+  """One without a header, and one that is cut short behind it."""
+  name = f'folder:{root}'
+  fine = data.make_source(name, image_size=8)
+  (root / 'train' / 'ant' / '1.png').write_bytes(b'none')
+  whole = (root / 'train' / 'bee' / 'z.png').read_bytes()
+  (root / 'train' / 'bee' / 'z.png').write_bytes(whole[: len(whole) - 30])
+  for most in (None, 1):
+    with pytest.raises(errors.UserError, match='of 7 files .*\n  ant/1.png: '):
+      data.make_source(name, image_size=8, max_bad_images=most)
+  capsys.readouterr()
+  src = data.make_source(name, image_size=8, max_bad_images=2)
+  assert 'left out 2 files that cannot be read' in capsys.readouterr().err
+  np.testing.assert_array_equal(
+    numbers(src.examples(batch_size=9)), [0, 2, 3, 4, 5]
+  )
+  assert src.num_examples == 5 and src.fingerprint != fine.fingerprint
+  # Without them it is the same data.
+  (root / 'train' / 'ant' / '1.png').unlink()
+  (root / 'train' / 'bee' / 'z.png').unlink()
+  for most in (None, 2):
+    again = data.make_source(name, image_size=8, max_bad_images=most)
+    assert again.fingerprint == src.fingerprint
+  for path in (root / 'train' / 'bee' / 'deep').iterdir():
+    path.write_bytes(b'none')
+  with pytest.raises(errors.UserError, match="no image of the class 'bee'"):
+    data.make_source(name, image_size=8, max_bad_images=9)

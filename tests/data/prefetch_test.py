@@ -138,3 +138,28 @@ def test_depth_zero_is_refused():
     errors.UserError, match='prefetch depth 0 must be .*config.prefetch'
   ):
     prefetch.Prefetcher(iter(()), lambda x: x, depth=0)
+
+
+def test_whoever_waits_is_asked_and_can_leave():
+  release = threading.Event()
+
+  def stalled():
+    release.wait()
+    yield 1
+
+  class Left(Exception):
+    pass
+
+  waited = []
+
+  def waiting(secs):
+    waited.append(secs)
+    if len(waited) == 2:
+      raise Left
+
+  with prefetch.Prefetcher(stalled(), lambda x: x, depth=1) as reader:
+    with pytest.raises(Left):
+      reader.next(waiting)
+    assert 0.4 < waited[0] < waited[1] <= reader.wait_secs
+    release.set()
+    assert reader.next(waiting) == 1

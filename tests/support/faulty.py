@@ -5,6 +5,9 @@
 FAULT is PROCESS:KIND:STEP, of one process (or `*`, all); `none` for none. After
 that step, or in that phase, the process does what a function below says.
 
+`poison` is of the data of a step, for which all have a discriminator that finds
+NaN in it.
+
 `gloo` is no fault: a single process that is joined with itself, so that its
 devices sum in the order of several processes.
 """
@@ -87,11 +90,23 @@ def _before(owner, name, action):
 
 
 def _install(kind, where):
+  from sagan_jax import data
   from sagan_jax.checkpoints import checkpoint
   from sagan_jax.evaluation import evaluator
   from sagan_jax.gan import build
   from sagan_jax.run import loop
+  from tests.support import tiny
 
+  if kind == 'poison':
+    make_source = data.make_source
+
+    def poisoned(*arguments, **options):
+      source = make_source(*arguments, **options)
+      tiny.poison(source, int(where) - 1)
+      return source
+
+    data.make_source = poisoned
+    return
   phases = {
     'compile': (build, 'lower_step'),
     'save': (checkpoint.Checkpointer, 'save'),
@@ -136,7 +151,10 @@ def _faulty(argv):
     _join_itself()
   from tests.support import tiny
 
-  with tiny.small_networks():
+  discriminator = tiny.Discriminator
+  if kind == 'poison':
+    discriminator = tiny.PoisonedDiscriminator
+  with tiny.small_networks(discriminator):
     return COMMANDS[name](argv)
 
 
