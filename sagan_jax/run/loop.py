@@ -15,15 +15,12 @@ come first. A log row holds the metrics of its own step.
 
 import contextlib
 import dataclasses
-import functools
 import time
 
 import jax
 
 from sagan_jax import errors
-from sagan_jax.cluster import agree, sharding
-from sagan_jax.data import prefetch
-from sagan_jax.gan import build
+from sagan_jax.cluster import agree
 from sagan_jax.run import (
   alarms,
   lease,
@@ -39,6 +36,7 @@ from sagan_jax.run import (
   stop,
   summary,
 )
+from sagan_jax.run import batches as batches_lib
 from sagan_jax.run import events as events_lib
 
 
@@ -73,6 +71,7 @@ class Trainer:
     if failed:
       self._rollbacks.add(failed.step, start)
     self._state = self._rollbacks.renew(state, run.mesh)
+    self._batches = None
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     say = self.progress.say
     self._scoreboard = None
@@ -175,20 +174,15 @@ class Trainer:
     self._ledger.open(start)
     seed = self._rollbacks.data_seed(c.seed, start)
     drawn = dataclasses.replace(c, seed=seed)
-    put = functools.partial(
-      sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
-    )
-    batches = prefetch.Prefetcher(
-      build.host_batches(run.source, drawn, start), put, depth=c.prefetch
-    )
-    with batches:  # The first ones are made while the step is compiled.
+    self._batches = batches_lib.Batches(run, drawn, start)
+    with self._batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
       self._phase('compile')
       step_fn = run.step_fn
       self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
       with stop.deferred():
-        state = self._loop(step_fn, state, batches)
+        state = self._loop(step_fn, state, self._batches)
         self._phase('checkpoint')
         run.checkpointer.wait()
     return state
@@ -216,10 +210,7 @@ class Trainer:
       due = _due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
       if due or stopping:
-        jax.block_until_ready(state)
-        self.step_log.flush()
-        if self._writer:  # Rows up to a checkpoint are as safe as it is.
-          self._writer.flush()
+        self._settle(state)
       if stopping:
         self._stop(state)
       for event in due:
@@ -235,10 +226,12 @@ class Trainer:
     """The next batch; if there is none, what was reached is saved."""
     waited = batches.wait_secs
     try:
-      return next(batches)
+      return batches.next(state)
     except errors.UserError:
       self.step_log.flush()
-      # Other processes may be in the next step, and none can save alone.
+      if batches.unreadable:
+        self._enter(state)  # This may be where all stop.
+      # If not, none of several can save alone.
       if int(state.step) and not agree.group():
         self.checkpoint.finish(state)
         self.progress.say(f'step {int(state.step)} is saved')
@@ -251,11 +244,15 @@ class Trainer:
     try:
       agree.enter()
     except stop.Stopped:
-      jax.block_until_ready(state)
-      self.step_log.flush()
-      if self._writer:
-        self._writer.flush()
+      self._settle(state)
       self._stop(state)
+
+  def _settle(self, state):
+    """Waits for a state, and until the rows of its steps are written."""
+    jax.block_until_ready(state)
+    self.step_log.flush()
+    if self._writer:  # Rows up to a checkpoint are as safe as it is.
+      self._writer.flush()
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
@@ -273,6 +270,9 @@ class Trainer:
     self._phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
+    if self._batches and self._batches.unreadable:
+      self.progress.say(f'step {int(state.step)} is saved')
+      raise self._batches.unreadable
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
 
 
