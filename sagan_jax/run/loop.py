@@ -209,10 +209,10 @@ class Trainer:
       self.progress.step()
       due = _due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
-      if due or stopping:
-        self._settle(state)
       if stopping:
         self._stop(state)
+      if due:
+        self._settle(state)
       for event in due:
         self._handle(event, state)
     return state
@@ -244,7 +244,6 @@ class Trainer:
     try:
       agree.enter()
     except stop.Stopped:
-      self._settle(state)
       self._stop(state)
 
   def _settle(self, state):
@@ -267,6 +266,7 @@ class Trainer:
       self._ledger.flush()
 
   def _stop(self, state):
+    self._settle(state)  # Before another process can end this one.
     self._phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
