@@ -195,7 +195,7 @@ class Checkpointer:
     steps = agree.decide(f'checkpoints in {name}', self.steps())
     for step in reversed(steps):
       try:
-        state = self.restore(target, step)
+        state, damage = self.restore(target, step), None
       except checkpoint_damage.Damaged as e:
         state, damage = None, e
       if _everywhere(f'restored {step} of {name}', state):

@@ -24,13 +24,20 @@ class Prefetcher(Generic[Host, Device]):
   A context manager; leaving it closes the prefetcher.
 
   Attributes:
+    error: the exception that comes after the items that are ready; None while
+      none is known of.
     wait_secs: how long the consumer has waited in `next`, in all, seconds. Its
       growth over some steps, divided by their duration, is the share of time
       lost to input.
   """
 
   def __init__(
-    self, iterator: Iterator[Host], put: Callable[[Host], Device], *, depth: int
+    self,
+    iterator: Iterator[Host],
+    put: Callable[[Host], Device],
+    *,
+    depth: int,
+    reserve: int = 0,
   ):
     """Starts the thread.
 
@@ -39,6 +46,9 @@ class Prefetcher(Generic[Host, Device]):
         end if it has a `close` method.
       put: applied to each item by the thread: host batch -> device arrays.
       depth: how many items to keep ready, >= 1.
+      reserve: how many more; an item is handed out when so many are ready
+        behind it, or no more will be. So `error` is known with so many items
+        left, the one that is handed out among them.
 
     Raises:
       UserError: if `depth` is less than 1.
@@ -51,10 +61,11 @@ class Prefetcher(Generic[Host, Device]):
     self.wait_secs = 0.0
     self._iterator = iterator
     self._put = put
-    self._depth = depth
+    self._depth = depth + reserve
+    self._reserve = reserve
     self._ready = collections.deque()
     self._changed = threading.Condition()
-    self._error: BaseException | None = None
+    self.error: BaseException | None = None
     self._done = False  # The thread will add nothing more.
     self._closed = False
     # A daemon, so that a hanging read does not keep a failed program alive.
@@ -87,7 +98,9 @@ class Prefetcher(Generic[Host, Device]):
     start = time.perf_counter()
     with self._changed:
       try:
-        while not (self._ready or self._done or self._closed):
+        while not (
+          len(self._ready) > self._reserve or self._done or self._closed
+        ):
           if not self._changed.wait(_LOOK_SECS):
             waiting(time.perf_counter() - start)
       finally:
@@ -98,8 +111,8 @@ class Prefetcher(Generic[Host, Device]):
         item = self._ready.popleft()
         self._changed.notify_all()
         return item
-      if self._error is not None:
-        raise self._error
+      if self.error is not None:
+        raise self.error
       raise StopIteration
 
   def close(self) -> None:
@@ -130,7 +143,7 @@ class Prefetcher(Generic[Host, Device]):
         if close is not None:
           close()
     except BaseException as e:  # noqa: BLE001 - raised again by `__next__`.
-      self._error = e
+      self.error = e
     finally:
       with self._changed:
         self._done = True

@@ -15,15 +15,12 @@ come first. A log row holds the metrics of its own step.
 
 import contextlib
 import dataclasses
-import functools
 import time
 
 import jax
 
 from sagan_jax import errors
-from sagan_jax.cluster import agree, sharding
-from sagan_jax.data import prefetch
-from sagan_jax.gan import build
+from sagan_jax.cluster import agree
 from sagan_jax.run import (
   alarms,
   lease,
@@ -36,11 +33,11 @@ from sagan_jax.run import (
   restarts,
   rollbacks,
   scoreboard,
-  stall,
   step_log,
   stop,
   summary,
 )
+from sagan_jax.run import batches as batches_lib
 from sagan_jax.run import events as events_lib
 
 
@@ -76,6 +73,7 @@ class Trainer:
     if failed:
       self._rollbacks.add(failed.step, start)
     self._state = self._rollbacks.renew(state, run.mesh)
+    self._batches = None
     self.progress = log.Progress(c.num_steps, start, show=run.is_main)
     say = self.progress.say
     self._scoreboard = None
@@ -178,13 +176,8 @@ class Trainer:
     self._ledger.open(start)
     seed = self._rollbacks.data_seed(c.seed, start)
     drawn = dataclasses.replace(c, seed=seed)
-    put = functools.partial(
-      sharding.put_batch, sharding=sharding.split_batch(run.mesh, axis=1)
-    )
-    batches = prefetch.Prefetcher(
-      build.host_batches(run.source, drawn, start), put, depth=c.prefetch
-    )
-    with batches:  # The first ones are made while the step is compiled.
+    self._batches = batches_lib.Batches(run, drawn, start)
+    with self._batches:  # The first ones are made while the step is compiled.
       self.progress.say('compiling the step ...')
       began = time.perf_counter()
       self._phase('compile')
@@ -192,7 +185,7 @@ class Trainer:
         step_fn = run.step_fn
       self.progress.say(summary.compiled(step_fn, time.perf_counter() - began))
       with stop.deferred(), memory.explained(c, step_fn):
-        state = self._loop(step_fn, state, batches)
+        state = self._loop(step_fn, state, self._batches)
         self._phase('checkpoint')
         run.checkpointer.wait()
     return state
@@ -219,13 +212,10 @@ class Trainer:
       self.progress.step()
       due = events_lib.due(self.events, step, num_steps)
       stopping = stop.requested() and step < num_steps
-      if due or stopping:
-        jax.block_until_ready(state)
-        self.step_log.flush()
-        if self._writer:  # Rows up to a checkpoint are as safe as it is.
-          self._writer.flush()
       if stopping:
         self._stop(state)
+      if due:
+        self._settle(state)
       for event in due:
         self._handle(event, state)
     return state
@@ -239,12 +229,14 @@ class Trainer:
     """The next batch; if there is none, what was reached is saved."""
     waited = batches.wait_secs
     try:
-      return batches.next(stall.Stall(self.run, int(state.step)))
+      return batches.after(state)
     except stop.Stopped:
-      self._finish(state)
+      self._stop(state)
     except errors.UserError:
       self.step_log.flush()
-      # Other processes may be in the next step, and none can save alone.
+      if batches.unreadable:
+        self._enter(state)  # This may be where all stop.
+      # If not, none of several can save alone.
       if int(state.step) and not agree.group():
         self.checkpoint.finish(state)
         self.progress.say(f'step {int(state.step)} is saved')
@@ -257,15 +249,14 @@ class Trainer:
     try:
       agree.enter()
     except stop.Stopped:
-      self._finish(state)
+      self._stop(state)
 
-  def _finish(self, state):
-    """Writes what is known of the last step, saves it and stops."""
+  def _settle(self, state):
+    """Waits for a state, and until the rows of its steps are written."""
     jax.block_until_ready(state)
     self.step_log.flush()
-    if self._writer:
+    if self._writer:  # Rows up to a checkpoint are as safe as it is.
       self._writer.flush()
-    self._stop(state)
 
   def _handle(self, event, state):
     """Runs an event; a stop that it was asked for waits for the state."""
@@ -280,9 +271,13 @@ class Trainer:
       self._ledger.flush()
 
   def _stop(self, state):
+    self._settle(state)  # Before another process can end this one.
     self._phase('checkpoint')
     with self.clock.section('checkpoint'):
       self.checkpoint.finish(state)
+    if self._batches and self._batches.unreadable:
+      self.progress.say(f'step {int(state.step)} is saved')
+      raise self._batches.unreadable
     raise stop.Stopped(f'stopped after step {int(state.step)}, which is saved')
 
 

@@ -10,12 +10,12 @@ class Stall:
 
   Args:
     run: a `run.Run`.
-    step: that is finished.
+    state: a `GanState`, after the step that comes before the batch.
   """
 
-  def __init__(self, run, step: int):
+  def __init__(self, run, state):
     self._run = run
-    self._step = step
+    self._state = state
     self._told = 0
 
   def __call__(self, secs: float) -> None:
@@ -30,6 +30,6 @@ class Stall:
       who = f'process {jax.process_index()}: '
     print(
       f'{who}no batch from {self._run.source.name} for {secs:.0f} s, after '
-      f'step {self._step}: it is slow, or it hangs; look at its disk or network',
+      f'step {int(self._state.step)}: it is slow, or it hangs; look at its disk or network',
       flush=True,
     )

@@ -89,6 +89,13 @@ def request():
   _requested.set()
 
 
+def request_of_all():
+  """Asks all processes of a run for a stop; nothing in a single one."""
+  if _neighbors:
+    agree.group().hold()  # At once: it tells how far this process has come.
+    _neighbors.request_stop()
+
+
 def withdraw():
   """Forgets that a stop was asked for."""
   _requested.clear()

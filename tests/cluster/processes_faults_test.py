@@ -21,6 +21,11 @@ def test_what_fails_or_dies_in_one_process_ends_both_and_is_named(tmp_path):
   processes.fail(tmp_path, '1:disk:6', secs=15, told=told, _0=2, _1=2)
   told = r'\[0\] process 1 is dead or stuck'
   processes.fail(tmp_path, '1:kill:5', secs=15, told=told, _0=76, _1=KILLED)
+  told = r'\[0\] process 1: error: cannot read x.png'
+  processes.fail(tmp_path, '1:unreadable:8', secs=15, told=told, _0=2, _1=2)
+  assert {'6', '7', '8'} & {
+    p.name for p in (tmp_path / 'checkpoints').iterdir()
+  }
   told = r'\[1\] (process 0, which coordinates, has gone|jax has ended)'
   processes.fail(tmp_path, '0:kill:9', secs=15, told=told, _0=KILLED, _1=76)
   processes.assert_goes_on_exactly(tmp_path)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sagan_jax import prepare
 from sagan_jax.run import restarts
-from tests.support import processes
+from tests.support import damage, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
@@ -28,6 +28,20 @@ def test_two_processes_are_as_two_devices(tmp_path):
   assert code == 0, output
   again = processes.scores(workdir)  # Of every checkpoint.
   assert {step: again[step] for step in scores} == scores
+
+
+def test_two_processes_go_on_from_the_same_older_checkpoint(tmp_path):
+  """One is damaged on the disk, another is read so by one process only."""
+  workdir = shutil.copytree(processes.together(), tmp_path / 'two')
+  saved = workdir / 'checkpoints'
+  damage.cut('checkpoints/12/state')(workdir)
+  code, _, output = processes.run(workdir, '1:misread:8')
+  assert code == 0, output
+  assert 'resuming after step 4' in output
+  for step in (12, 8):
+    assert (saved / f'{step}.damaged').is_dir() and (saved / str(step)).is_dir()
+    assert f'the checkpoint {saved}/{step} is damaged (' in output
+  _assert_same(workdir, processes.undisturbed())
 
 
 def test_four_processes_are_as_four_devices(tmp_path):

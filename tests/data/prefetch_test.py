@@ -63,6 +63,25 @@ def test_errors_reach_the_consumer_with_their_traceback(where):
   assert 'broken_place' in names
 
 
+def test_an_error_is_known_before_the_items_in_reserve_are_used():
+  def generate():
+    yield from range(6)
+    raise KeyError('broken')
+
+  with prefetch.Prefetcher(
+    generate(), lambda x: x, depth=1, reserve=2
+  ) as reader:
+    for i in range(4):
+      assert next(reader) == i
+      known = reader.error is not None
+      assert i == 3 or not known  # Two are known to be behind.
+    assert next(reader) == 4
+    assert reader.error is not None
+    assert next(reader) == 5
+    with pytest.raises(KeyError, match='broken'):
+      next(reader)
+
+
 def test_an_error_while_closing_the_iterator_is_not_lost():
   def generate():
     try:

@@ -16,7 +16,7 @@ def test_a_line_per_interval_names_the_data(capsys):
     source=types.SimpleNamespace(name='tfds:x'),
     config=types.SimpleNamespace(stall_secs=60),
   )
-  waiting = stall.Stall(run, 7)
+  waiting = stall.Stall(run, types.SimpleNamespace(step=7))
   for secs in (1, 59, 60, 61, 119, 121, 300, 301):
     waiting(secs)
   lines = capsys.readouterr().out.splitlines()

@@ -13,6 +13,7 @@ devices sum in the order of several processes.
 """
 
 import ctypes
+import itertools
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ import sys
 import time
 from unittest import mock
 
-from sagan_jax import evaluate, main
+from sagan_jax import errors, evaluate, main
 from sagan_jax.run import command
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
@@ -89,6 +90,31 @@ def _before(owner, name, action):
   setattr(owner, name, changed)
 
 
+def _end_batches(build, step):
+  """Lets batches be readable up to a step."""
+  make = build.host_batches
+
+  def until(source, config, start):
+    yield from itertools.islice(make(source, config, start), step - start)
+    os.write(2, f'fault at {time.time()}\n'.encode())
+    raise errors.UserError('cannot read x.png')
+
+  build.host_batches = until
+
+
+def _damage_for_this_one(checkpoint, step):
+  """Lets this process read a checkpoint otherwise than it is."""
+  restore = checkpoint.Checkpointer.restore
+
+  def changed(self, target, found):
+    state = restore(self, target, found)
+    if found == step:
+      raise checkpoint.checkpoint_damage.Damaged(self.directory, 'misread')
+    return state
+
+  checkpoint.Checkpointer.restore = changed
+
+
 def _install(kind, where):
   from sagan_jax import data
   from sagan_jax.checkpoints import checkpoint
@@ -112,6 +138,12 @@ def _install(kind, where):
     'save': (checkpoint.Checkpointer, 'save'),
     'evaluation': (evaluator.Evaluator, 'of_state'),
   }
+  if kind == 'unreadable':
+    _end_batches(build, int(where))
+    return
+  if kind == 'misread':
+    _damage_for_this_one(checkpoint, int(where))
+    return
   phase, _, rest = kind.rpartition('-')
   if kind == 'slow':  # Once in every phase that may be.
     for owner, name in phases.values():
