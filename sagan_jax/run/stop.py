@@ -91,8 +91,9 @@ def request():
 
 def request_of_all():
   """Asks all processes of a run for a stop; nothing in a single one."""
-  if _neighbors:
-    agree.group().hold()  # At once: it tells how far this process has come.
+  group = agree.group()
+  if group and _neighbors:
+    group.hold()  # At once: it tells how far this process has come.
     _neighbors.request_stop()
 
 
