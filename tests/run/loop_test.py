@@ -113,6 +113,7 @@ def test_everything_is_written_when_it_is_due(cadences):
     'report.html',
     'samples',
     'scores',
+    'time.jsonl',
   ]
   assert [p.name for p in (workdir / 'scores').iterdir()] == ['curves.png']
 
