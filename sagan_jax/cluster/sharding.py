@@ -1,6 +1,9 @@
 """The mesh, and where every array lives on it. Meshes are built here only."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
@@ -164,7 +167,7 @@ def mean_over_shares(tree, dtype=None):
   """
 
   def mean(x):
-    total = jax.lax.psum(x.astype(dtype or x.dtype), DATA_AXIS)
+    total = _sum(x.astype(dtype or x.dtype))
     return total.astype(x.dtype) / num_shares()
 
   return jax.tree.map(mean, tree)
@@ -182,8 +185,21 @@ def sum_over_neighbors(x, num):
   """
   if num == 1:
     return x
-  rows = np.arange(num_shares()).reshape(-1, num).tolist()
-  return jax.lax.psum(x, DATA_AXIS, axis_index_groups=rows)
+  return _sum(x, np.arange(num_shares()).reshape(-1, num).tolist())
+
+
+def _sum(x, groups=None):
+  """Adds up over all devices, or over each of groups of their indices.
+
+  Between processes on CPUs in the order of the devices, as XLA does within a
+  process, so that the bits do not depend on the number of processes. There
+  jax has gloo, which begins at another device for each part of an array.
+  """
+  if jax.process_count() == 1 or jax.default_backend() != 'cpu':
+    return jax.lax.psum(x, DATA_AXIS, axis_index_groups=groups)
+  parts = jax.lax.all_gather(x, DATA_AXIS, axis_index_groups=groups)
+  total = functools.reduce(jnp.add, parts)
+  return jax.lax.optimization_barrier(total)  # As rounded as a message is.
 
 
 def put_batch(batch, sharding):
