@@ -65,9 +65,9 @@ def make(c, topology) -> dict:
     'fits': True,
     **known,
     'memory': memory(compiled, topology.chip is not None),
-    'compiler_flops': compiled.cost_analysis().get('flops'),
+    'compiler_flops': (compiled.cost_analysis() or {}).get('flops'),
     'compile_secs': secs,
-    **program(compiled.as_text(), topology.chip is not None),
+    **program(compiled.as_text() or '', topology.chip is not None),
   }
 
 

@@ -76,7 +76,7 @@ class Ledger:
     self._from = clock - before
     self._since = self._from
     self._kind = 'other'
-    self._secs = dict.fromkeys(KINDS, 0.0)
+    self._secs: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     self._rows = b''  # All of them, where a file cannot be appended to.
     self._open = False
 
@@ -164,7 +164,7 @@ def read(directory: epath.PathLike) -> dict[str, float] | None:
   path = epath.Path(directory) / FILE
   if not path.exists():
     return None
-  found = dict.fromkeys((*KINDS, LOST, DOWN), 0.0)
+  found: dict[str, float] = dict.fromkeys((*KINDS, LOST, DOWN), 0.0)
   kept: list[tuple[int, dict[str, float]]] = []  # (last step, seconds)
   end = None
   for row in _rows(path):

@@ -222,7 +222,8 @@ class Trainer:
 
   def _close_writer(self, kind, error, traceback):
     del kind, traceback
-    if not isinstance(error, lease.Lost):  # In a bucket it would write.
+    # After the loss of a lease it would write, in a bucket.
+    if self._writer and not isinstance(error, lease.Lost):
       self._writer.close()
 
   def _next(self, batches, state):
