@@ -9,7 +9,8 @@ import pytest
 
 from sagan_jax.run import allocator
 
-# Its temporaries are two blocks of 16 MiB, which 8192 pages hold.
+# Its temporaries are a block of 64 MiB, more than a heap of glibc's other than
+# the first can hold, and than it would learn to keep: 16,384 pages.
 _FAULTS_PER_CALL = """
 import resource, sys
 
@@ -25,13 +26,13 @@ def program(x):
   y = jax.lax.optimization_barrier(x * 2)
   return jax.lax.optimization_barrier(y.T + 1).sum()
 
-x = jnp.ones((2048, 2048))
+x = jnp.ones((4096, 4096))
 faults = []
-for _ in range(5):
+for _ in range(40):
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
   program(x).block_until_ready()
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(min(faults[1:]))  # Other threads may touch new pages too.
+print(sorted(faults[-15:])[7])  # The median, once the heap has grown.
 """
 
 
@@ -53,9 +54,9 @@ def test_a_program_finds_the_memory_of_its_last_call(monkeypatch):
       ).stdout
     )
 
-  assert faults('keep') < 100
+  assert faults('keep') < 1000
   # If this fails, glibc or XLA have learnt it, and the module can go.
-  assert faults('plain') > 1000
+  assert faults('plain') > 10_000
 
 
 @pytest.mark.parametrize('platforms', ['tpu', 'cuda,cpu'])
