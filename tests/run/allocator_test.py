@@ -9,8 +9,8 @@ import pytest
 
 from sagan_jax.run import allocator
 
-# Its temporaries are a block of 64 MiB, more than a heap of glibc's other than
-# the first can hold, and than it would learn to keep: 16,384 pages.
+# Its temporaries are blocks of 36 MiB, more than glibc learns to keep by itself (32),
+# of 9216 pages.
 _FAULTS_PER_CALL = """
 import resource, sys
 
@@ -26,7 +26,7 @@ def program(x):
   y = jax.lax.optimization_barrier(x * 2)
   return jax.lax.optimization_barrier(y.T + 1).sum()
 
-x = jnp.ones((4096, 4096))
+x = jnp.ones((3072, 3072))
 faults = []
 for _ in range(40):
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -40,6 +40,7 @@ def _has_glibc():
   return hasattr(ctypes.CDLL(None), 'gnu_get_libc_version')
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_glibc(), reason='the C library is not glibc')
 def test_a_program_finds_the_memory_of_its_last_call(monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
@@ -56,7 +57,7 @@ def test_a_program_finds_the_memory_of_its_last_call(monkeypatch):
 
   assert faults('keep') < 1000
   # If this fails, glibc or XLA have learnt it, and the module can go.
-  assert faults('plain') > 10_000
+  assert faults('plain') > 9000
 
 
 @pytest.mark.parametrize('platforms', ['tpu', 'cuda,cpu'])
