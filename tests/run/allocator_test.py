@@ -9,8 +9,8 @@ import pytest
 
 from sagan_jax.run import allocator
 
-# Its temporaries are blocks of 36 MiB, more than glibc learns to keep by itself (32),
-# of 9216 pages.
+# Its temporaries are blocks of 36 MiB, 9216 pages; glibc learns by itself to keep
+# blocks of up to 32.
 _FAULTS_PER_CALL = """
 import resource, sys
 
