@@ -9,7 +9,10 @@ import ctypes
 import importlib.util
 import os
 
-_KEPT_BYTES = 1 << 30  # Larger blocks are mapped and unmapped as before.
+# Larger blocks are mapped and unmapped as before. A heap grows to several times
+# its largest block, as small ones settle in the gaps, until it grows no more.
+_LARGEST_BYTES = 1 << 28
+_KEPT_BYTES = 1 << 30  # Of what is free at the end of the heap.
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -33,7 +36,7 @@ def keep_freed_memory():
     return False
   settings = (
     (_ARENA_MAX, 1),
-    (_MMAP_THRESHOLD, _KEPT_BYTES),
+    (_MMAP_THRESHOLD, _LARGEST_BYTES),
     (_TRIM_THRESHOLD, _KEPT_BYTES),
   )
   return all([mallopt(*setting) for setting in settings])

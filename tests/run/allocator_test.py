@@ -9,7 +9,8 @@ import pytest
 
 from sagan_jax.run import allocator
 
-# Its temporaries are two blocks of 16 MiB, which 8192 pages hold.
+# Its temporaries are blocks of 36 MiB, 9216 pages; glibc learns by itself to keep
+# blocks of up to 32.
 _FAULTS_PER_CALL = """
 import resource, sys
 
@@ -25,13 +26,13 @@ def program(x):
   y = jax.lax.optimization_barrier(x * 2)
   return jax.lax.optimization_barrier(y.T + 1).sum()
 
-x = jnp.ones((2048, 2048))
+x = jnp.ones((3072, 3072))
 faults = []
-for _ in range(5):
+for _ in range(40):
   before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
   program(x).block_until_ready()
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(min(faults[1:]))  # Other threads may touch new pages too.
+print(sorted(faults[-15:])[7])  # The median, once the heap has grown.
 """
 
 
@@ -39,6 +40,7 @@ def _has_glibc():
   return hasattr(ctypes.CDLL(None), 'gnu_get_libc_version')
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_glibc(), reason='the C library is not glibc')
 def test_a_program_finds_the_memory_of_its_last_call(monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
@@ -53,9 +55,9 @@ def test_a_program_finds_the_memory_of_its_last_call(monkeypatch):
       ).stdout
     )
 
-  assert faults('keep') < 100
+  assert faults('keep') < 1000
   # If this fails, glibc or XLA have learnt it, and the module can go.
-  assert faults('plain') > 1000
+  assert faults('plain') > 9000
 
 
 @pytest.mark.parametrize('platforms', ['tpu', 'cuda,cpu'])
