@@ -5,7 +5,6 @@ end), the others are measured; memory peaks are its own; and flags of XLA, which
 are read once, can differ.
 """
 
-import ctypes
 import json
 import os
 import pathlib
@@ -15,8 +14,14 @@ import sys
 import tempfile
 
 FIGURES = 'FIGURES.json'
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+# Else a killed matrix would leave a process that takes the device of the next.
+# By a program: what runs between fork and exec must not meet JAX's threads.
+_END_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 _FEW = 300  # Characters of an error.
 
 
@@ -34,6 +39,8 @@ def measure(argv, secs, environment=None):
   with tempfile.TemporaryDirectory() as directory:
     path = pathlib.Path(directory) / 'figures.json'
     argv = [word.replace(FIGURES, str(path)) for word in argv]
+    if sys.platform == 'linux':
+      argv = [sys.executable, '-c', _END_WITH_PARENT, *argv]
     with tempfile.TemporaryFile() as output:
       process = subprocess.Popen(
         argv,
@@ -41,7 +48,6 @@ def measure(argv, secs, environment=None):
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # It may have children: all end together.
-        preexec_fn=_end_with_parent,
       )
       try:
         code = process.wait(secs)
@@ -56,12 +62,6 @@ def measure(argv, secs, environment=None):
         text = output.read().decode(errors='replace')
         return {'error': _reason(code, text)}
     return json.loads(path.read_text())
-
-
-def _end_with_parent():
-  """Else a killed matrix would leave one that takes the device of the next."""
-  if _LIBC:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def this_package(config, overrides, *flags):

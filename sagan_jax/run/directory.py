@@ -81,7 +81,7 @@ def check_none_lost(workdir):
     return
   # One is being written when the next is due, and complete by the one after.
   missing = (
-    not files.is_remote(workdir) and not (workdir / CHECKPOINTS).is_dir()
+    not files.is_remote(workdir) and not (workdir / CHECKPOINTS).exists()
   )
   with contextlib.suppress(errors.UserError):  # It may be begun anew with it.
     if (workdir / CONFIG).exists():

@@ -82,6 +82,7 @@ class StepLog:
 
   def advice(self):
     """What to do about numbers that are not finite."""
+    self._run.checkpointer.wait()  # One may be on its way.
     good = max(self._run.checkpointer.steps(), default=None)
     where = 'no state is saved yet'
     if good is not None:

@@ -20,6 +20,9 @@ class _Checkpointer:
   def check(self):
     self.checks += 1
 
+  def wait(self):
+    pass
+
 
 class _Writer:
   def __init__(self):

@@ -17,7 +17,7 @@ def members(**overrides):
 
 def trained(directory, config):
   """Makes what a run leaves that has saved a state."""
-  (directory / 'checkpoints' / '5').mkdir(parents=True)
+  (directory / 'checkpoints' / '5' / 'state').mkdir(parents=True)
   schema.save(config, directory / 'config.json')
 
 
@@ -54,8 +54,8 @@ def test_another_config_is_refused_where_states_are(tmp_path):
     manifest.place(output, members(batch_size='16'))
   lines = str(caught.value).splitlines()
   assert lines[1:3] == ['  n_dis=1 and 1 more:', '    batch_size: 32 -> 16']
-  (output / 'n_dis=1' / 'checkpoints' / '5').rmdir()
-  (output / 'n_dis=2' / 'checkpoints' / '5').rmdir()
+  for name in ('n_dis=1', 'n_dis=2'):
+    (output / name / 'checkpoints' / '5').rmtree()
   assert len(manifest.place(output, members(batch_size='16'))) == 2
 
 
