@@ -7,9 +7,6 @@ that step, or in that phase, the process does what a function below says.
 
 `poison` is of the data of a step, for which all have a discriminator that finds
 NaN in it.
-
-`gloo` is no fault: a single process that is joined with itself, so that its
-devices sum in the order of several processes.
 """
 
 import ctypes
@@ -179,8 +176,6 @@ def _faulty(argv):
     _install(kind, where)
   if index:
     _keep_programs()
-  if fault == 'gloo':
-    _join_itself()
   from tests.support import tiny
 
   discriminator = tiny.Discriminator
@@ -202,14 +197,6 @@ def _keep_programs():
       write(*arguments, **options)
 
   compiler._cache_write = keep
-
-
-def _join_itself():
-  import jax
-
-  from sagan_jax.cluster.launchers import local
-
-  jax.distributed.initialize(f'127.0.0.1:{local._free_port()}', 1, 0)
 
 
 if __name__ == '__main__':
