@@ -16,7 +16,7 @@ def get_config():
   c.generator.ch = 8
   c.generator.attention = (16,)
   c.generator.bn_group_size = None
-  c.discriminator.ch = 16  # As wide as the generator, which it must teach.
+  c.discriminator.ch = 8
   c.discriminator.attention = (16,)
   c.optim.generator.learning_rate = 1e-3
   c.optim.discriminator.learning_rate = 1e-3
