@@ -92,7 +92,7 @@ def upsample_conv(x, kernel, *, form):
   if form == 'reference' or _too_few(form, kernel, b * h * w):
     return conv(upsample(x), kernel)
   if form == 'dilated':
-    return _conv_of_spread(x, _smoothed(kernel))
+    return _conv_of_spread(x, _smoothed(kernel).astype(x.dtype))
   if kernel.shape[0] == 1:
     return upsample(conv(x, kernel))
   phases = [
@@ -141,17 +141,43 @@ def _too_few(form, kernel, num_pixels):
   return form == 'dilated' and is_wide and num_pixels <= _FEW_PIXELS
 
 
+@jax.custom_vjp
 def _conv_of_spread(x, kernel):
   """Convolves x [B, H, W, I], zeros between its pixels, to [B, 2H, 2W, O]."""
   border = (kernel.shape[0] // 2,) * 2
   return jax.lax.conv_general_dilated(
     x,
-    kernel.astype(x.dtype),
+    kernel,
     (1, 1),
     (border, border),
     lhs_dilation=(2, 2),
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
+
+
+def _forward(x, kernel):
+  return _conv_of_spread(x, kernel), (x, kernel)
+
+
+def _backward(residuals, g):
+  """As of what it is the transpose of: a convolution of g with stride 2.
+
+  XLA's own gradient of the kernel would mirror the maps on a TPU first.
+  """
+  x, kernel = residuals
+
+  def mirrored(kernel):
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+  border = (kernel.shape[0] // 2 - 1,) * 2
+  _, pullback = jax.vjp(
+    lambda k: conv(g, k, stride=2, padding=(border, border)), mirrored(kernel)
+  )
+  x_grad = conv(g, mirrored(kernel), stride=2, padding=(border, border))
+  return x_grad, mirrored(pullback(x)[0])
+
+
+_conv_of_spread.defvjp(_forward, _backward)
 
 
 def _conv_of_blocks(x, kernel):
