@@ -148,7 +148,7 @@ def test_data_that_is_not_there_leaves_the_step(tmp_path, capsys):
   output = capsys.readouterr().out
   assert 'input: not measured: ' in output
   assert f'{tmp_path}/none' in output
-  assert '| cheap | float32 | 8 |' in output
+  assert '| auto | float32 | 8 |' in output
 
 
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):

@@ -155,7 +155,7 @@ def test_a_finished_run_ends_at_once(tmp_path):
   )
   assert code == 0, output
   assert 'nothing to do: 40 of 40 steps done' in output
-  assert 'compiling' not in output
+  assert 'compiling the step' not in output
   assert json.loads((tmp_path / 'run' / 'config.json').read_text())['seed'] == 1
 
 

@@ -148,6 +148,28 @@ def on_every_device(fn, mesh):
   return call
 
 
+def on_each_alone(fn, mesh, is_split):
+  """Makes each device run a function on rows that are no share of a batch.
+
+  Args:
+    fn: of trees of arrays; what it returns is stacked.
+    mesh: of the devices.
+    is_split: for each argument of fn, whether devices get its rows in turn;
+      else all get it whole.
+
+  Returns:
+    A function of the arguments of all devices, to be called under `jit`.
+  """
+  axis = 'alone'  # Of which `num_shares` knows nothing.
+  return jax.shard_map(
+    fn,
+    mesh=jax.sharding.Mesh(mesh.devices, (axis,)),
+    in_specs=tuple(PartitionSpec(*[axis] * x) for x in is_split),
+    out_specs=PartitionSpec(axis),
+    check_vma=False,
+  )
+
+
 def num_shares():
   """Of how many shares of a batch code sees one; 1 without `on_every_device`."""
   if DATA_AXIS in jax.sharding.get_abstract_mesh().manual_axes:

@@ -173,17 +173,8 @@ class ChunkSampler:
 
   def _per_device(self, function: Callable) -> Callable:
     """Compiles a function of (params, stats, z, label) for chunks."""
-    whole = jax.sharding.PartitionSpec()
-    split = self._split.spec
-    return jax.jit(
-      jax.shard_map(
-        function,
-        mesh=self._mesh,
-        in_specs=(whole, whole, split, split),
-        out_specs=split,
-        check_vma=False,
-      )
-    )
+    is_split = (False, False, True, True)
+    return jax.jit(sharding.on_each_alone(function, self._mesh, is_split))
 
 
 def _padded(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -211,7 +211,7 @@ def _sign(path):
   """What changes with every sign of life; None if there is no lease."""
   try:
     return path.read_bytes(), path.stat().mtime
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as e:
     raise errors.UserError(

@@ -184,7 +184,7 @@ def test_grids_of_raw_and_averaged_weights_differ(cadences):
 
 def test_every_program_is_compiled_once(cadences):
   _, _, counts = cadences
-  programs = ('init_state', 'train_step', 'moments', 'generate')
+  programs = ('init_state', 'train_step', 'moments', 'images')
   assert {name: counts['end'][name] for name in programs} == dict.fromkeys(
     programs, 1
   )
@@ -201,7 +201,7 @@ def test_going_on_is_exact_and_compiles_once(cadences, tmp_path):
     resumed = tiny.run(tmp_path, num_steps=10, **cadence)
   assert compiled['train_step'] == 1
   assert compiled['moments'] == 1
-  assert compiled['generate'] == 1
+  assert compiled['images'] == 1
   assert compiled['init_state'] == 0
   assert state_lib.digest(resumed) == state_lib.digest(state)
   assert [computed(row) for row in rows(tmp_path)] == [

@@ -84,7 +84,9 @@ def log(path, row):
 
 
 def save(workdir, step):
-  (workdir / 'checkpoints' / f'{step}').mkdir(parents=True, exist_ok=True)
+  (workdir / 'checkpoints' / f'{step}' / 'state').mkdir(
+    parents=True, exist_ok=True
+  )
 
 
 def end(workdir, first, step, code):
