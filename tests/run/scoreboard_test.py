@@ -243,7 +243,7 @@ def test_what_cannot_work_is_refused_beforehand(
     del args, kwargs
     raise AssertionError('something was compiled')
 
-  monkeypatch.setattr(jax, 'jit', lambda _, **options: compiles)
+  monkeypatch.setattr(jax, 'jit', lambda _, **__: compiles)
   with pytest.raises(errors.UserError, match=error):
     made.check()
   assert _records(run) == []
