@@ -12,6 +12,8 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
 from tests.support import compilation, small, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def cheap_compilation():

@@ -11,6 +11,8 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import nonfinite, rollbacks
 from tests.support import compilation, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope='module')
 def networks():
