@@ -118,7 +118,3 @@ def _add_matrix(parser):
 
 def _list(text):
   return text.split(',')
-
-
-def _positives(text):
-  return [command_line.positive(part) for part in text.split(',')]

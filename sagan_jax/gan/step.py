@@ -14,8 +14,10 @@ Conventions, decided here once:
   Every other call normalises from the stored `u` and stores nothing.
 * Batch norm: the generator always normalises by the moments of its batch, and
   its running moments move in its own update only.
-* Real and fake go through the discriminator in two calls. Joining them along
-  the sharded axis would make devices exchange images.
+* Real and fake go through the discriminator in two calls; no image there
+  depends on another, so one call would give the same numbers.
+* Every device takes its own images; gradients, metrics and running moments are
+  means over the devices, once per update (`gradients.mean_gradients`).
 * With M microbatches a batch is cut into M parts that pass in turn; gradients,
   metrics and new statistics are means over the parts. Batch norm then
   normalises within a part, the running moments move once by the mean, and the

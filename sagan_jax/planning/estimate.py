@@ -115,7 +115,7 @@ def _round_down(c, topology, images):
   unit = c.num_microbatches * topology.num_devices
   if c.generator.bn_group_size:
     unit = math.lcm(unit, c.num_microbatches * c.generator.bn_group_size)
-  for step in (math.lcm(unit, unit * _SUBLANES), unit):
+  for step in (unit * _SUBLANES, unit):
     size = int(images) // step * step
     while size > 0:
       try:

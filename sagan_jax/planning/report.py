@@ -141,7 +141,7 @@ def _padding(padding):
 
 
 def origins(account, topology, before=None) -> list[str]:
-  """A Markdown table of the compiler's cycles by what they are for.
+  """A Markdown table of the milliseconds that each part of a step takes.
 
   Args:
     account: of a TPU.

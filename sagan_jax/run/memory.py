@@ -42,8 +42,11 @@ def _text(config, step_fn, where):
   ]
   if config.dtype == 'float32':
     lowered.insert(1, 'or use --config.dtype=bfloat16, or lower')
-  more = f'raise --config.num_microbatches (now {config.num_microbatches})'
+  more = (
+    f'raise --config.num_microbatches (now {config.num_microbatches}), or set '
+    '--config.generator.remat and --config.discriminator.remat'
+  )
   return (
-    f'{where} has run out of memory: {needs}. The same batch in more parts: '
+    f'{where} has run out of memory: {needs}. The same batch in less: '
     f'{more}. Else lower {", ".join(lowered)}; or free what other programs hold'
   )
