@@ -47,7 +47,7 @@ def main(argv=None):
   # Not above: a command answers --help, and a stop, before jax is imported.
   from sagan_jax.cluster import agree
   from sagan_jax.config import schema
-  from sagan_jax.run import agreement, lease, loop
+  from sagan_jax.run import agreement, lease, trainer
   from sagan_jax.run.run import Run
 
   if args.config is None:
@@ -58,7 +58,7 @@ def main(argv=None):
   agreement.check_command(config, args.workdir, allow_changes=allowed)
   with lease.Lease(args.workdir, is_main=agree.is_first()) as held:
     run = Run.for_training(args.workdir, config, allowed, held)
-    loop.Trainer(run).train()
+    trainer.Trainer(run).train()
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import pytest
 from sagan_jax import errors, evaluate
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
-from sagan_jax.run import command, log, loop, scoreboard, scoring
+from sagan_jax.run import command, log, scoreboard, scoring, trainer
 from tests.support import commands, compilation, tiny
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
   with tiny.small_networks(), compilation.cheap_compilation():
-    loop.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
+    trainer.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
   return workdir
 
 

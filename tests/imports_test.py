@@ -187,7 +187,7 @@ import sagan_jax
 from sagan_jax import data
 from sagan_jax.config import schema as config
 from sagan_jax.gan import state
-from sagan_jax.run import loop
+from sagan_jax.run import trainer
 from sagan_jax.run.run import Run
 
 for module in pkgutil.walk_packages(sagan_jax.__path__, 'sagan_jax.'):
@@ -217,7 +217,7 @@ from tests.support import tiny  # Compiles sooner than the real networks.
 tree = config.read(json.loads(sys.argv[2]))
 with tiny.small_networks():
   run = Run.for_training(here / 'run', tree)
-  final = loop.Trainer(run).train()
+  final = trainer.Trainer(run).train()
   again = Run.open(here / 'run')
   assert again.checkpointer.steps() == [2], again.checkpointer.steps()
   assert state.digest(again.restore()) == state.digest(final)

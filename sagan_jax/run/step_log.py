@@ -14,6 +14,8 @@ SECTIONS = ('data', 'eval', 'sample', 'checkpoint')
 class StepLog:
   """Holds the metrics of steps in flight, and writes those that are due.
 
+  Attributes are its arguments.
+
   Args:
     run: a `run.Run`.
     writer: a `log.Writer`, or None on processes that write nothing.
@@ -22,10 +24,10 @@ class StepLog:
   """
 
   def __init__(self, run, writer, progress, clock):
+    self.writer = writer
+    self.progress = progress
+    self.clock = clock
     self._run = run
-    self._writer = writer
-    self._progress = progress
-    self._clock = clock
     self._pending = collections.deque()  # (step, metrics) not yet looked at
     self._interval = (0.0, 0.0, 0)  # When, other work until then, step.
     self._began = (0.0, 0)  # When, step.
@@ -35,7 +37,9 @@ class StepLog:
     )
 
   def begin(self, step):
-    """Starts to measure speed, after a step."""
+    """Starts to measure speed and to show progress, after a step."""
+    self.clock.restart()
+    self.progress.begin()
     self._interval = (time.perf_counter(), 0.0, step)
     self._began = (time.perf_counter(), step)
 
@@ -95,15 +99,15 @@ class StepLog:
   def _write(self, step, metrics):
     scalars = {f'train/{k}': float(v) for k, v in metrics.items()}
     scalars |= self._rates(step)
-    shares = self._clock.shares(SECTIONS)
+    shares = self.clock.shares(SECTIONS)
     scalars |= {f'perf/{k}_share': v for k, v in shares.items()}
-    if self._writer:
-      self._writer.write(step, scalars)
-    self._progress.report(step, scalars, shares)
+    if self.writer:
+      self.writer.write(step, scalars)
+    self.progress.report(step, scalars, shares)
 
   def _rates(self, step):
     """Speed since the last row: images of the batch, and time left."""
-    now, other = time.perf_counter(), self._clock.other_secs()
+    now, other = time.perf_counter(), self.clock.other_secs()
     since, other_then, step_then = self._interval
     self._interval = (now, other, step)
     steps = step - step_then

@@ -8,7 +8,7 @@ import pytest
 
 from sagan_jax import errors
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import exported, initial, loop
+from sagan_jax.run import exported, initial, trainer
 from sagan_jax.run.run import Run
 from sagan_jax.weights import tensors as tensors_lib
 from tests.support import compilation, exports, tiny
@@ -194,7 +194,7 @@ def test_a_made_run_is_one_as_any(tmp_path):
     Run.open(workdir, {'num_steps': '9'}).config,
     ['dataset.name'],
   )
-  final = loop.Trainer(opened).train()
+  final = trainer.Trainer(opened).train()
   assert int(final.step) == 9
   match = f'{workdir} already holds a run; choose'
   with pytest.raises(errors.UserError, match=match):

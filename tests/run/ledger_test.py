@@ -115,7 +115,7 @@ def test_a_run_accounts_for_all_its_time(tmp_path):
     began = time.time()
     tiny.run(tmp_path, num_steps=4, checkpoint__every_steps=2)
     one = tiny.trainer(tmp_path, num_steps=9, checkpoint__every_steps=5)
-    next_batch = one._next
+    next_batch = one.loop._next
 
     def fail_at_the_eighth(batches, state):
       if int(state.step) == 7:
@@ -123,7 +123,7 @@ def test_a_run_accounts_for_all_its_time(tmp_path):
         raise errors.UserError('no more')
       return next_batch(batches, state)
 
-    one._next = fail_at_the_eighth
+    one.loop._next = fail_at_the_eighth
     with pytest.raises(errors.UserError, match='no more'):
       one.train()
     time.sleep(0.3)

@@ -18,8 +18,8 @@ def test_steps_send_nothing_by_accident_and_compile_nothing(
     trainer = tiny.trainer(
       tmp_path, num_devices=num_devices, num_steps=NUM_STEPS
     )
-    trainer.events = []  # Their programs are compiled when they are due.
-    inner, compiled = trainer._loop, []
+    trainer.loop.events = []  # Their programs are compiled when they are due.
+    inner, compiled = trainer.loop.take_steps, []
 
     def guarded(*args):
       def count(event, _, **kwargs):
@@ -38,7 +38,7 @@ def test_steps_send_nothing_by_accident_and_compile_nothing(
         jax.config.update('jax_transfer_guard', 'allow')
         jax.monitoring.unregister_event_duration_listener(count)
 
-    monkeypatch.setattr(trainer, '_loop', guarded)
+    monkeypatch.setattr(trainer.loop, 'take_steps', guarded)
     state = trainer.train()
   assert int(state.step) == NUM_STEPS
   assert COMPILED not in compiled

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from sagan_jax import errors
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import nonfinite, rollbacks
+from sagan_jax.run import loop, nonfinite, rollbacks
 from tests.support import compilation, tiny
 
 pytestmark = pytest.mark.slow
@@ -33,15 +34,18 @@ def train(workdir, poisoned, stop_at=None, **changes):
   for step in poisoned:
     tiny.poison(one.run.source, step - 1)
   if stop_at:
-    next_batch = one._next
+    next_batch = loop.Loop._next
 
-    def fail(batches, state):
+    def fail(self, batches, state):
       if int(state.step) == stop_at - 1:
         raise KeyError('killed')
-      return next_batch(batches, state)
+      return next_batch(self, batches, state)
 
-    one._next = fail
-    with pytest.raises(KeyError, match='killed'):
+    # There is another loop after a rollback.
+    with (
+      mock.patch.object(loop.Loop, '_next', fail),
+      pytest.raises(KeyError, match='killed'),
+    ):
       one.train()
     return None
   return one.train()

@@ -11,7 +11,7 @@ from sagan_jax import errors
 from sagan_jax.checkpoints import checkpoint
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
-from sagan_jax.run import loop, scoreboard
+from sagan_jax.run import scoreboard, trainer
 from tests.support import compilation, tiny
 
 pytestmark = pytest.mark.slow
@@ -213,7 +213,7 @@ def test_training_outlives_its_evaluations(tmp_path, monkeypatch):
 
   monkeypatch.setattr(evaluator_lib.Evaluator, 'of_state', fail)
   run = tiny.opened(tmp_path, eval__every_steps=2)
-  state = loop.Trainer(run).train()
+  state = trainer.Trainer(run).train()
   assert int(state.step) == 6 and evaluated == [2, 4, 6]
   assert [r['error'] for r in _records(run)] == ['MemoryError: too much'] * 3
 

@@ -157,7 +157,7 @@ def _install(kind, where):
       if int(state.step) == int(where):
         _act(kind)
 
-    _before(loop.Trainer, '_next', at_step)
+    _before(loop.Loop, '_next', at_step)
 
 
 def _faulty(argv):

@@ -17,7 +17,7 @@ import pytest
 from sagan_jax import models
 from sagan_jax.config import schema
 from sagan_jax.models import discriminator, generator, layers, norm
-from sagan_jax.run import loop
+from sagan_jax.run import trainer as trainer_lib
 from sagan_jax.run.run import Run
 
 CHANGES = {
@@ -130,7 +130,7 @@ def opened(workdir, allow_changes=(), **changes):
 
 def trainer(workdir, allow_changes=(), **changes):
   """The trainer of a run of `config(**changes)`."""
-  return loop.Trainer(opened(workdir, allow_changes, **changes))
+  return trainer_lib.Trainer(opened(workdir, allow_changes, **changes))
 
 
 def run(workdir, allow_changes=(), **changes):
