@@ -19,7 +19,6 @@ CASES: dict[str, Callable[[drill.Trial], str]] = {
   'kill': kills.at_random,
   'kill-at-saves': kills.at_saves,
   'signals': stops.signals,
-  'second-signal': stops.second_signal,
   'flips': damage.flips,
   'stray': damage.stray,
   'full-disk': damage.full_disk,

@@ -12,6 +12,7 @@ import pathlib
 import random
 import shutil
 import sys
+import threading
 import time
 import weakref
 
@@ -43,6 +44,7 @@ class Drill:
   Attributes:
     secs: that an undisturbed run takes when nothing needs to be compiled.
     config: a `Config`.
+    ended: whether no more processes are started.
   """
 
   def __init__(
@@ -67,6 +69,8 @@ class Drill:
     ]
     self._commands = trainer, faulty
     self._children = weakref.WeakSet()
+    self._starting = threading.Lock()
+    self.ended = False
     (self.workdir / 'logs').mkdir(parents=True, exist_ok=True)
 
   def start(
@@ -74,27 +78,33 @@ class Drill:
   ):
     """Starts a process that trains; returns a `processes.Child`."""
     trainer, faulty = self._commands
-    child = processes.Child(
-      [
-        *launcher,
-        *([*faulty, fault] if fault else trainer),
-        f'--workdir={workdir}',
-        *self._flags,
-        f'--compilation_cache={self.workdir / "programs"}',
-        *flags,
-      ],
-      workdir,
-      self.workdir / 'logs' / f'{log}.log',
-      os.environ | (environment or {}),
-      _LIMIT_SECS + _TIMES * self.secs,
-    )
-    self._children.add(child)
+    argv = [
+      *launcher,
+      *([*faulty, fault] if fault else trainer),
+      f'--workdir={workdir}',
+      *self._flags,
+      f'--compilation_cache={self.workdir / "programs"}',
+      *flags,
+    ]
+    with self._starting:
+      if self.ended:
+        raise Failed('the drill was ended')
+      child = processes.Child(
+        argv,
+        workdir,
+        self.workdir / 'logs' / f'{log}.log',
+        os.environ | (environment or {}),
+        _LIMIT_SECS + _TIMES * self.secs,
+      )
+      self._children.add(child)
     return child
 
   def kill_all(self):
-    """Kills all processes that are left."""
-    for child in list(self._children):
-      children.kill(child.process)
+    """Kills all processes, and starts no more."""
+    with self._starting:
+      self.ended = True
+      for child in list(self._children):
+        children.kill(child.process)
 
   @functools.cached_property
   def undisturbed(self):

@@ -102,12 +102,9 @@ def act(action: str) -> None:
 
 def surround(point: str, action: Callable[[], Any]) -> None:
   """Has a function called at a point, each time."""
-  module, name, after = POINTS[point]
-  owner = importlib.import_module(f'sagan_jax.{module}')
-  *parts, name = name.split('.')
-  for part in parts:
-    owner = getattr(owner, part)
-  function = getattr(owner, name)
+  module, path, after = POINTS[point]
+  holder, name = owner(module, path)
+  function = getattr(holder, name)
 
   def changed(*arguments, **options):
     if not after:
@@ -117,7 +114,16 @@ def surround(point: str, action: Callable[[], Any]) -> None:
       action()
     return result
 
-  setattr(owner, name, changed)
+  setattr(holder, name, changed)
+
+
+def owner(module: str, path: str) -> tuple[Any, str]:
+  """The module or class that holds a function, and its name there."""
+  holder = importlib.import_module(f'sagan_jax.{module}')
+  *parts, name = path.split('.')
+  for part in parts:
+    holder = getattr(holder, part)
+  return holder, name
 
 
 def _at_step(step, action):

@@ -4,7 +4,6 @@ import signal
 
 from sagan_jax.drills import faults
 from sagan_jax.drills.outcomes import Failed
-from sagan_jax.drills.processes import last_step
 
 _KILLED = 128 + signal.SIGKILL
 _PER_RUN = 4  # Kills, after which a run may finish.
@@ -33,8 +32,8 @@ def at_random(trial):
       if trial.draw.random() < 0.5:
         there = child.sleep(trial.draw.uniform(0, trial.drill.secs))
       else:
-        first = last_step(trial.workdir) + 1
-        step = trial.draw.randint(first, max(first, _last_row(trial)))
+        first, last = child.first_row, trial.drill.config.num_steps - 1
+        step = trial.draw.randint(first, max(first, last))
         there = child.wait_for_row(step) and child.sleep(
           trial.draw.uniform(0, 0.2)
         )
@@ -46,10 +45,6 @@ def at_random(trial):
       killed += code == _KILLED
     trial.finish()
   return f'{killed} kills in {runs} runs'
-
-
-def _last_row(trial):
-  return trial.drill.config.num_steps - 1
 
 
 def at_saves(trial):

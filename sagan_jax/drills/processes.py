@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 from sagan_jax.cluster import children, exit_codes
-from sagan_jax.drills import evidence
 from sagan_jax.drills.outcomes import Failed
+from sagan_jax.run import directory
 
+_STEP = re.compile(rb'^\{"step": (\d+),', re.MULTILINE)
 _POLL_SECS = 0.005
 _OUTPUT_SECS = 10  # What is left of a launch may hold the pipe.
 
@@ -24,12 +25,17 @@ class Child:
     log: file that takes its output.
     environment: of it.
     limit_secs: after which it counts as hung.
+
+  Attributes:
+    pid: its number.
+    first_row: step of the first row that can be no other process's.
   """
 
   def __init__(self, argv, workdir, log, environment, limit_secs):
     self.workdir = workdir
     self.log = pathlib.Path(log)
     self._limit_secs = limit_secs
+    self.first_row = last_step(workdir) + 1
     self.process = children.start(
       argv,
       stdin=subprocess.DEVNULL,
@@ -37,6 +43,7 @@ class Child:
       stderr=subprocess.STDOUT,
       env=environment,
     )
+    self.pid = self.process.pid
     # Not to a file: its own might be limited, as if the disk were full.
     self._copying = threading.Thread(target=self._copy, daemon=True)
     self._copying.start()
@@ -46,11 +53,6 @@ class Child:
       for line in source:
         target.write(line)
         target.flush()
-
-  @property
-  def pid(self) -> int:
-    """Its number."""
-    return self.process.pid
 
   def output(self) -> str:
     """What it has said so far."""
@@ -130,5 +132,7 @@ class Child:
 
 
 def last_step(workdir) -> int:
-  """The last step in the log of a run; 0 if there is none."""
-  return max((row['step'] for row in evidence.rows(workdir)), default=0)
+  """The last step in the log of a run, damaged or not; 0 if there is none."""
+  path = workdir / directory.LOG
+  text = path.read_bytes() if path.exists() else b''
+  return max(map(int, _STEP.findall(text)), default=0)

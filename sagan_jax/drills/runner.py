@@ -47,7 +47,8 @@ def run(
       futures = [pool.submit(_try, the_drill, name) for name in names]
       for future in concurrent.futures.as_completed(futures):
         results.append(future.result())
-        say(_line(results[-1]))
+        if not the_drill.ended:
+          say(_line(results[-1]))
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       the_drill.kill_all()

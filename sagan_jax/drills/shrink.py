@@ -5,13 +5,13 @@ from sagan_jax.config import schema
 
 # Of every drill: all that a run does comes several times within few steps.
 _STEPS = {
-  'num_steps': '12',
+  'num_steps': '20',
   'log.every_steps': '1',
-  'sample.every_steps': '4',
-  'checkpoint.every_steps': '3',
+  'sample.every_steps': '5',
+  'checkpoint.every_steps': '4',
   'checkpoint.keep_last': '3',
   'checkpoint.keep_every_steps': 'None',
-  'eval.every_steps': '6',
+  'eval.every_steps': '10',
   # Which are skipped, else, depends on the time that they take.
   'eval.max_time_share': '1',
   'on_nonfinite': 'stop',

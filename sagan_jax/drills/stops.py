@@ -1,4 +1,7 @@
-"""SIGTERM, Ctrl-C, storms of both; a second one while the state is saved."""
+"""`kill -9`, SIGTERM, Ctrl-C, a storm of signals, one while the state is saved.
+
+Each comes to the run that goes on after the one before.
+"""
 
 import signal
 
@@ -6,57 +9,59 @@ from sagan_jax.cluster import exit_codes
 from sagan_jax.drills import faults
 from sagan_jax.drills.outcomes import Failed
 
-_SAVED = r'stopped after step \d+, which is saved'
-_STORM = 5  # Signals.
+_SAVED = 'which is saved'
+_KILLED = 128 + signal.SIGKILL
+_AT_ONCE = 128 + signal.SIGTERM  # By the second signal.
 _AT_ONCE_SECS = 20
+_STORM = 5  # Signals.
 
 
 def signals(trial):
-  """One each, and a storm, each in the run that goes on after the last."""
-  steps = iter((2, 5, 8))
-  done = []
-  for name, numbers in (
-    ('SIGTERM', [signal.SIGTERM]),
-    ('Ctrl-C', [signal.SIGINT]),
-    (f'{_STORM} SIGTERM', [signal.SIGTERM] * _STORM),
-  ):
-    child = trial.start()
-    child.wait_for_row(next(steps))
-    for number in numbers:
-      if child.runs():
-        child.send(number)
-        child.sleep(trial.draw.uniform(0.02, 0.2))
-    codes = [exit_codes.FINISHED, exit_codes.STOPPED]
-    if len(numbers) > 1:  # The second of them ends it at once.
-      codes.append(128 + signal.SIGTERM)
-    code, output = child.end(*codes)
-    if code == exit_codes.STOPPED and not _is_saved(output):
-      raise Failed(f'stopped without saying that it was saved; {child}')
-    if code != exit_codes.FINISHED:
-      done.append(f'{name}: code {code}')
-  if len(done) < 2:
+  """All of them at some step of one run, which must lose nothing."""
+  done = [
+    _one(trial, signal.SIGKILL, _KILLED),
+    _one(trial, signal.SIGTERM, exit_codes.STOPPED, told=_SAVED),
+    _while_saving(trial),
+    _one(trial, signal.SIGINT, exit_codes.STOPPED, told=_SAVED),
+    _storm(trial),
+  ]
+  if done.count(None) > 1:
     raise Failed('the run was over before the signals came')
   trial.finish()
-  return '; '.join(done)
+  return '; '.join(filter(None, done))
 
 
-def _is_saved(output):
-  # Before the first step there is nothing to save.
-  return 'which is saved' in output or 'compiled in' not in output
+def _one(trial, number, code, told=''):
+  """Sends one signal after a step; None if the run was over before."""
+  child = trial.start()
+  if child.wait_for_row(child.first_row + 1):
+    child.send(number)
+  found, output = child.end(code, exit_codes.FINISHED)
+  if found == exit_codes.FINISHED:
+    return None
+  if told not in output:
+    raise Failed(f'did not say {told!r}; {child}')
+  return f'{number.name}: {found}'
 
 
-def second_signal(trial):
-  """While a save does not end, a second signal ends the process at once."""
-  for first, second in (
-    (signal.SIGTERM, signal.SIGTERM),
-    (signal.SIGTERM, signal.SIGINT),
-  ):
-    child = trial.start('wait-stall')
-    child.wait_for_row(2)
-    child.send(first)
-    if not child.wait_for_text(faults.MARK):
-      raise Failed(f'ended before the second signal; {child}')
-    child.send(second)
-    child.end(128 + second, told='at once', within=_AT_ONCE_SECS)
-  trial.finish()
-  return 'SIGTERM, then SIGTERM or Ctrl-C while it is saved'
+def _storm(trial):
+  child = trial.start()
+  child.wait_for_row(child.first_row)
+  for _ in range(_STORM):
+    if child.runs():
+      child.send(signal.SIGTERM)
+      child.sleep(trial.draw.uniform(0.02, 0.2))
+  found, _ = child.end(_AT_ONCE, exit_codes.STOPPED, exit_codes.FINISHED)
+  return None if not found else f'{_STORM} SIGTERM: {found}'
+
+
+def _while_saving(trial):
+  """Sends a second one while a save does not end."""
+  child = trial.start('wait-stall')
+  child.wait_for_row(child.first_row)
+  child.send(signal.SIGTERM)
+  if not child.wait_for_text(faults.MARK):
+    raise Failed(f'ended before the second signal; {child}')
+  child.send(signal.SIGTERM)
+  child.end(_AT_ONCE, told='at once', within=_AT_ONCE_SECS)
+  return f'a second one during a save: {_AT_ONCE}'
