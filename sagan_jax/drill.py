@@ -63,7 +63,12 @@ def main(argv=None):
     _clear(workdir)
     held.take()
     the_drill = drill.Drill(
-      workdir, args.config, overrides, seed=args.seed, kills=args.kills
+      workdir,
+      args.config,
+      overrides,
+      seed=args.seed,
+      kills=args.kills,
+      programs=workdir / 'programs',
     )
     stop.before_end(the_drill.kill_all)
     print(

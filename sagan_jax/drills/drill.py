@@ -1,8 +1,7 @@
 """One drill in one directory, and the trials that it is made of.
 
 DIR/undisturbed holds the run that all others are compared with, DIR/CASE the
-runs of a case (removed when it has passed), DIR/logs what all processes said,
-DIR/programs and DIR/cache what they share.
+runs of a case (removed when it has passed), DIR/logs what all processes said.
 """
 
 import functools
@@ -38,6 +37,7 @@ class Drill:
     overrides: {key: text} of all that differs from it.
     seed: of the moments and places of faults.
     kills: how many `kill -9` at random moments.
+    programs: directory of compiled programs; None for the usual one.
     trainer: command that trains.
     faulty: the same, which takes a fault of `faults` first.
 
@@ -55,6 +55,7 @@ class Drill:
     *,
     seed=0,
     kills=3,
+    programs=None,
     trainer=TRAINER,
     faulty=FAULTY,
   ):
@@ -67,6 +68,8 @@ class Drill:
       f'--config={config}',
       *(f'--config.{key}={value}' for key, value in overrides.items()),
     ]
+    if programs:
+      self._flags.append(f'--compilation_cache={programs}')
     self._commands = trainer, faulty
     self._children = weakref.WeakSet()
     self._starting = threading.Lock()
@@ -83,7 +86,6 @@ class Drill:
       *([*faulty, fault] if fault else trainer),
       f'--workdir={workdir}',
       *self._flags,
-      f'--compilation_cache={self.workdir / "programs"}',
       *flags,
     ]
     with self._starting:

@@ -48,24 +48,9 @@ def _install(fault):
     for point in 'compile', 'save', 'evaluation':
       left = [SLOW_SECS]
       faults.surround(point, lambda left=left: left and time.sleep(left.pop()))
-  elif kind == 'forgetful':  # A defect: what a drill must find.
-    _forget(where)
   elif kind != 'none':
     faults.ACTIONS['accuse'] = _raise_as_if_another_had_died
     faults.install(fault)
-
-
-def _forget(what):
-  """Goes on without the rows, or with other latents than the run would have."""
-  import jax
-
-  from sagan_jax.run import log, run
-
-  open_writer, restore = log.open_writer, run.Run.restore
-  if what == 'rows':
-    log.open_writer = lambda one, _, say: open_writer(one, 0, say)
-  else:
-    run.Run.restore = lambda self: restore(self).replace(rng=jax.random.key(9))
 
 
 def _faulty(argv):
