@@ -22,6 +22,7 @@ CASES: dict[str, Callable[[drill.Trial], str]] = {
   'flips': damage.flips,
   'stray': damage.stray,
   'full-disk': damage.full_disk,
+  'vanished': damage.vanished,
   'nan-stop': numbers.stop,
   'nan-skip': numbers.skip,
   'nan-rollback': numbers.roll_back,

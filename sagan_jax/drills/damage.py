@@ -1,6 +1,8 @@
 """A bad disk: flipped bits, lost files, strange entries, no room."""
 
+import re
 import resource
+import shutil
 
 from sagan_jax import errors
 from sagan_jax.cluster import exit_codes
@@ -124,3 +126,17 @@ def full_disk(trial):
     raise Failed(f'did not name the file that could not be written; {child}')
   trial.finish()
   return f'ended with {code}, and nothing was lost when there was room again'
+
+
+def vanished(trial):
+  """The directory is renamed under a run, and back when that has ended."""
+  child = trial.start()
+  child.wait_for_row(trial.drill.config.checkpoint.every_steps + 1)
+  away = trial.folder / 'away'
+  trial.workdir.rename(away)
+  child.end(exit_codes.REFUSED, told=re.escape(str(trial.workdir)))
+  # Not as it was: what was written there since is no run.
+  shutil.rmtree(trial.workdir, ignore_errors=True)
+  away.rename(trial.workdir)
+  trial.finish()
+  return 'told by name; went on when it was back'
