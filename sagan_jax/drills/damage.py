@@ -120,7 +120,8 @@ def full_disk(trial):
   child = trial.start()
   if not child.wait_for_row(4):
     raise Failed(f'ended before the disk was full; {child}')
-  resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (_ROOM_BYTES,) * 2)
+  limits = _ROOM_BYTES, _ROOM_BYTES
+  resource.prlimit(child.pid, resource.RLIMIT_FSIZE, limits)
   code, output = child.end(exit_codes.FINISHED, exit_codes.REFUSED)
   if code == exit_codes.REFUSED and str(trial.workdir) not in output:
     raise Failed(f'did not name the file that could not be written; {child}')

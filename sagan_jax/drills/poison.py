@@ -4,13 +4,10 @@ Images are uint8, so that none can hold a NaN itself: a discriminator finds it
 in them.
 """
 
-import functools
-
 import flax.linen as nn
 import jax.numpy as jnp
 
 
-@functools.cache
 def poisonable(discriminator: type[nn.Module]) -> type[nn.Module]:
   """A discriminator that finds NaN in images that are white all over.
 

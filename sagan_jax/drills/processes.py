@@ -49,7 +49,9 @@ class Child:
     self._copying.start()
 
   def _copy(self):
-    with self.process.stdout as source, open(self.log, 'wb') as target:
+    source = self.process.stdout
+    assert source  # It is a pipe.
+    with source, open(self.log, 'wb') as target:
       for line in source:
         target.write(line)
         target.flush()
