@@ -45,7 +45,7 @@ def hangs(trial):
   watched = [f'--watchdog_secs={_WATCHDOG_SECS}']
   for fault in 'stop:4', 'lock:7':
     trial.start(fault, flags=watched).end(
-      exit_codes.HUNG, told='watchdog: no thread has run for'
+      exit_codes.HUNG, told=r'watchdog: no \w+ .*for \d+ s'
     )
   trial.finish()
   return f'ended by the watchdog ({_WATCHDOG_SECS} s): code 76'
