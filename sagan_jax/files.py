@@ -1,18 +1,22 @@
 """Paths, local or remote, and files that are there whole or not at all."""
 
 import contextlib
+import errno
 import fnmatch
 import importlib.util
 import json
 import os
 import re
 import secrets
+import stat
 
 from etils import epath
 
 from sagan_jax import errors
 
-_MAX_JSON_BYTES = 2**28  # The names of all files of a large data set fit.
+# Parsed, JSON may take thirty times its bytes; the names of 300,000 classes fit.
+MAX_JSON_BYTES = 2**24
+_DEEPEST = 50  # Levels; what is written here has a dozen at most.
 # {scheme of a URL: the package that reads and writes it, where TensorFlow is
 # not}.
 PACKAGES = {
@@ -152,35 +156,140 @@ def writing(path):
     ) from e
 
 
-def read_json(path):
-  """Reads a JSON file.
+def open_file(path, buffering=-1):
+  """Opens a file for reading that is one: no pipe, device or folder.
+
+  Those may never end, or never answer.
 
   Args:
-    path: of a file.
+    path: of a file, local or a URL, or of a link to one.
+    buffering: as of `open`.
 
   Returns:
-    What it holds.
+    A binary file.
 
   Raises:
-    UserError: if it cannot be read or is not JSON.
+    OSError: if it cannot be opened, or is something else.
+  """
+  if is_remote(path):
+    return epath.Path(path).open('rb')
+  # Else the opening of a pipe waits for somebody who writes.
+  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  try:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+      return open(descriptor, 'rb', buffering=buffering)
+    if stat.S_ISDIR(mode):
+      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, 'it is no file, but a pipe or a device')
+  except BaseException:
+    os.close(descriptor)
+    raise
+
+
+def read(path, most_bytes):
+  """Reads a file that anybody may have written.
+
+  Args:
+    path: of a file, local or a URL.
+    most_bytes: that it may have; looked at before anything is read.
+
+  Returns:
+    Its content, bytes.
+
+  Raises:
+    UserError: if it cannot be read, is no file, or has more bytes.
   """
   path = epath.Path(path)
   try:
-    if (size := path.stat().length) > _MAX_JSON_BYTES:
-      raise errors.UserError(
-        f'{os.fspath(path)} is damaged: it has {size:,} bytes, more than any '
-        'that is written here; restore it from a copy'
-      )
-    return json.loads(path.read_text())
-  except errors.UserError:
-    raise
+    if is_remote(path):
+      size = path.stat().length
+      content = path.read_bytes() if size <= most_bytes else b''
+    else:
+      with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b''
+        if size <= most_bytes:
+          content = _read_at_most(file, most_bytes, size)
   except OSError as e:
     raise errors.UserError(
       f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '
       'permissions, or restore it from a copy'
     ) from e
-  except (ValueError, RecursionError) as e:  # Also of bytes that are no text.
+  if max(size, len(content)) > most_bytes:
+    raise errors.UserError(
+      f'{os.fspath(path)} is damaged: it has {max(size, len(content)):,} bytes, '
+      f'{most_bytes:,} are the most for what is written here; restore it from '
+      'a copy'
+    )
+  return content
+
+
+def lines(file, most_bytes=2**20):
+  """Yields the lines of a binary file; one that is longer than any as b'\\n'."""
+  while line := file.readline(most_bytes):
+    is_long = False
+    while len(line) == most_bytes and not line.endswith(b'\n'):
+      is_long, line = True, file.readline(most_bytes)
+    yield b'\n' if is_long else line
+
+
+def _read_at_most(file, most_bytes, size):
+  """Reads a file that may grow meanwhile, and one byte more at most."""
+  parts, left, block = [], most_bytes + 1, max(size, 2**12) + 1
+  while left and (part := file.read(min(left, block))):
+    parts.append(part)
+    left -= len(part)
+  return b''.join(parts)
+
+
+def read_json(path):
+  """Reads a JSON file.
+
+  Args:
+    path: of a file, local or a URL.
+
+  Returns:
+    What it holds.
+
+  Raises:
+    UserError: if it cannot be read, has more than `MAX_JSON_BYTES` or is not
+      JSON.
+  """
+  content = read(path, MAX_JSON_BYTES)
+  try:
+    return parse_json(content)
+  except ValueError as e:
     raise errors.UserError(
       f'{os.fspath(path)} is damaged: it is not JSON ({e}); restore it from a '
       'copy, or delete what it describes and make that again'
     ) from e
+
+
+def parse_json(content):
+  """Parses JSON that anybody may have written.
+
+  Args:
+    content: bytes of UTF-8, not many.
+
+  Returns:
+    What it holds.
+
+  Raises:
+    ValueError: if it is no JSON, or is nested too deeply to be parsed.
+  """
+  try:
+    found = json.loads(content.decode())
+  except RecursionError as e:
+    raise ValueError('it is nested too deeply') from e
+  level = [found]
+  for _ in range(_DEEPEST):
+    level = [
+      inner
+      for each in level
+      if isinstance(each, (dict, list))
+      for inner in (each.values() if isinstance(each, dict) else each)
+    ]
+  if level:
+    raise ValueError('it is nested too deeply')
+  return found

@@ -118,6 +118,11 @@ def _begin(src: source.Source, output: epath.Path, request: dict) -> int:
     raise errors.UserError(
       _other(output, 'an unfinished preparation', there, request)
     )
+  if done > request['num_examples']:
+    raise errors.UserError(
+      f'{path} is damaged: it says that {done:,} of {request["num_examples"]:,} '
+      'examples are done; remove the directory and prepare it again'
+    )
   row_bytes = request['image_size'] ** 2 * 3 + 4
   needed = (request['num_examples'] - done) * row_bytes + _SPARE_BYTES
   free = shutil.disk_usage(output).free
@@ -132,12 +137,14 @@ def _begin(src: source.Source, output: epath.Path, request: dict) -> int:
 
 def _read_progress(path: epath.Path) -> dict | None:
   """Returns the record of progress, None if there is none of ours."""
-  try:
-    record = json.loads(path.read_text())
-  except (FileNotFoundError, ValueError):
+  if not path.exists():
     return None
-  ours = isinstance(record, dict) and isinstance(record.get('done'), int)
-  return record if ours else None
+  try:
+    record = files.read_json(path)
+  except errors.UserError:
+    return None
+  done = record.get('done') if isinstance(record, dict) else None
+  return record if type(done) is int and done >= 0 else None
 
 
 def _other(output, what: str, there: dict, request: dict) -> str:

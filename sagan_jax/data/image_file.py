@@ -10,6 +10,7 @@ FORMATS = ('JPEG', 'PNG', 'WEBP')
 # A few kilobytes of PNG can unfold to gigabytes. ImageNet's largest image has
 # some 52 million pixels; Pillow warns from 89 million on.
 MAX_PIXELS = 80_000_000
+MAX_BYTES = 8 * MAX_PIXELS  # Of a file: four channels of 16 bits.
 # A change of the decoded pixels must change this; it is in the fingerprint.
 PREPROCESSING = 'upright, centre square, antialiased bilinear, v2'
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from sagan_jax import files
 from sagan_jax.pictures import thinning
 
 GAP = 'train/logit_gap'  # Of the logits of real images and of fakes.
@@ -41,7 +42,7 @@ def read(
     OSError: if the file cannot be read.
   """
   reader = Reader(path.name, curves, evaluations, last_step, complain)
-  with path.open('rb') as file:
+  with files.open_file(path) as file:
     for first, lines in _blocks(file):
       reader.add(first, lines)
   reader.finish()

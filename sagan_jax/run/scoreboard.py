@@ -235,8 +235,8 @@ class Scoreboard:
 
 
 def _variant(made_by):
-  variant = f'{made_by["weights"]}_{made_by["bn_statistics"]}'
-  if made_by['truncation'] is not None:
+  variant = f'{made_by.get("weights")}_{made_by.get("bn_statistics")}'
+  if made_by.get('truncation') is not None:
     variant += f'_{made_by["truncation"]:g}'
   return variant
 

@@ -61,8 +61,9 @@ def is_held(directory):
 
 def holder(directory):
   """Who has signed the lock: (process, whether it is of this machine)."""
-  with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-    signed = json.loads((directory / _NAME).read_text())
+  # Also of what is no JSON, which is a UserError.
+  with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+    signed = files.read_json(directory / _NAME)
     return int(signed['pid']), signed['host'] == socket.gethostname()
   return None, False  # It has not signed yet.
 
