@@ -105,8 +105,8 @@ def write(path, content):
   Raises:
     UserError: if it cannot be written, with the reason.
   """
-  if isinstance(content, str):
-    content = content.encode()
+  if isinstance(content, str):  # Names of files may be no text.
+    content = content.encode(errors='backslashreplace')
   path = epath.Path(path)
   with writing(path):
     if is_remote(path):  # An object appears when it is complete.
@@ -187,6 +187,30 @@ def open_file(path, buffering=-1):
     raise
 
 
+def open_to_append(path):
+  """Opens a local file for appending, without a buffer; made if need be.
+
+  Args:
+    path: of a file; of no link, which could lead to any file.
+
+  Returns:
+    A binary file.
+
+  Raises:
+    OSError: if it cannot be opened, or is something else.
+  """
+  flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+  check_own(path)
+  return open(os.open(path, flags | os.O_NOFOLLOW, 0o666), 'ab', buffering=0)
+
+
+def check_own(path):
+  """Raises OSError where there is something else than a file at a path."""
+  with contextlib.suppress(FileNotFoundError):
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+      raise OSError(errno.EINVAL, 'it is no file, but a link or something else')
+
+
 def read(path, most_bytes):
   """Reads a file that anybody may have written.
 
@@ -202,45 +226,29 @@ def read(path, most_bytes):
   """
   path = epath.Path(path)
   try:
-    if is_remote(path):
-      size = path.stat().length
-      content = path.read_bytes() if size <= most_bytes else b''
-    else:
-      with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = b''
-        if size <= most_bytes:
-          content = _read_at_most(file, most_bytes, size)
+    with open_file(path) as file:
+      size = file.seek(0, os.SEEK_END)
+      file.seek(0)
+      if size <= most_bytes:
+        return file.read(size)  # No more, if it grows meanwhile.
   except OSError as e:
     raise errors.UserError(
       f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '
       'permissions, or restore it from a copy'
     ) from e
-  if max(size, len(content)) > most_bytes:
-    raise errors.UserError(
-      f'{os.fspath(path)} is damaged: it has {max(size, len(content)):,} bytes, '
-      f'{most_bytes:,} are the most for what is written here; restore it from '
-      'a copy'
-    )
-  return content
+  raise errors.UserError(
+    f'{os.fspath(path)} is damaged: it has {size:,} bytes, {most_bytes:,} are '
+    'the most for what is written here; restore it from a copy'
+  )
 
 
 def lines(file, most_bytes=2**20):
-  """Yields the lines of a binary file; one that is longer than any as b'\\n'."""
+  """Yields the lines of a binary file up to one longer than any, then b'\\n'."""
   while line := file.readline(most_bytes):
-    is_long = False
-    while len(line) == most_bytes and not line.endswith(b'\n'):
-      is_long, line = True, file.readline(most_bytes)
-    yield b'\n' if is_long else line
-
-
-def _read_at_most(file, most_bytes, size):
-  """Reads a file that may grow meanwhile, and one byte more at most."""
-  parts, left, block = [], most_bytes + 1, max(size, 2**12) + 1
-  while left and (part := file.read(min(left, block))):
-    parts.append(part)
-    left -= len(part)
-  return b''.join(parts)
+    if len(line) == most_bytes and not line.endswith(b'\n'):
+      yield b'\n'
+      return
+    yield line
 
 
 def read_json(path):
@@ -267,16 +275,10 @@ def read_json(path):
 
 
 def parse_json(content):
-  """Parses JSON that anybody may have written.
-
-  Args:
-    content: bytes of UTF-8, not many.
-
-  Returns:
-    What it holds.
+  """What JSON in UTF-8, as bytes, holds.
 
   Raises:
-    ValueError: if it is no JSON, or is nested too deeply to be parsed.
+    ValueError: if it is no JSON, or nested too deeply.
   """
   try:
     found = json.loads(content.decode())

@@ -45,9 +45,8 @@ class Record:
     Raises:
       UserError: if it cannot be written.
     """
-    with files.writing(self._path), open(self._path, 'a') as file:
-      file.write(_line(row))
-      file.flush()
+    with files.writing(self._path), files.open_to_append(self._path) as file:
+      file.write(_line(row).encode())
       os.fsync(file.fileno())
     self._lines.append(row)
 

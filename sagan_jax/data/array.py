@@ -26,6 +26,7 @@ from etils import epath
 
 from sagan_jax import errors, files
 from sagan_jax.data import checksums, indexed, remote, source
+from sagan_jax.formats import npy_header
 
 FORMAT_VERSION = 1
 IMAGES_FILE = 'images.npy'
@@ -199,9 +200,13 @@ def _open_map(
   _check_exists(path)
   local = remote.local_copy(path, sha256) if files.is_remote(path) else path
   try:
-    files.open_file(local).close()  # Else a pipe would be waited for.
-    array: np.ndarray = np.lib.format.open_memmap(local, mode='r')
-  except (ValueError, EOFError, OSError) as e:
+    with files.open_file(local) as file:
+      there, by_columns, kind = npy_header.read(file)
+      start = file.tell()
+    if by_columns:
+      raise ValueError('its values lie by columns')
+    array: np.ndarray = np.memmap(local, kind, 'r', start, there)
+  except (ValueError, OverflowError, OSError) as e:
     raise errors.UserError(
       f'{path} is cut short or damaged: {e}; copy it again, or prepare it again'
     ) from e

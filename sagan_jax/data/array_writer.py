@@ -207,6 +207,8 @@ def _open_npy(path: epath.Path, shape: tuple[int, ...], dtype, done: int):
   Appended to rather than mapped: a full disk is then an error, not a SIGBUS.
   Without a buffer, which would be written once more when the file is closed.
   """
+  with files.writing(path):
+    files.check_own(path)
   header = io.BytesIO()
   np.lib.format.write_array_header_1_0(
     header,
@@ -228,7 +230,8 @@ def _open_npy(path: epath.Path, shape: tuple[int, ...], dtype, done: int):
       f'{path} is missing or shorter than {PROGRESS_FILE} says; remove the '
       'directory and prepare it again'
     )
-  file = open(path, 'r+b', buffering=0)
+  with files.writing(path):
+    file = open(path, 'r+b', buffering=0)
   file.seek(end)  # What follows the last record of progress is written anew.
   return file
 

@@ -166,9 +166,10 @@ def append(
   if files.is_remote(path) or _lines(path)[1]:  # The last line was cut short.
     write(path, [*before, *records])
     return
-  with files.writing(path), open(path, 'ab') as file:
-    file.write(_text(records).encode())
-    file.flush()
+  with files.writing(path), files.open_to_append(path) as file:
+    rest = _text(records).encode()
+    while rest:
+      rest = rest[file.write(rest) :]
     os.fsync(file.fileno())
 
 

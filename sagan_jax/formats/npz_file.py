@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 
 from sagan_jax import files
-from sagan_jax.formats import zip_members
+from sagan_jax.formats import npy_header, zip_members
 
 DIGEST = 'digest'  # An array of 32 bytes in the file, of all others.
 _SPARE_BYTES = 2**12  # Of headers and of the list of members, for each array.
@@ -97,9 +97,7 @@ def _arrays(file, shapes):
 
 def _array(member, info, wanted):
   """Reads a member, whose header is looked at first."""
-  if np.lib.format.read_magic(member) != (1, 0):
-    raise ValueError('an array of another format')
-  shape, by_columns, dtype = np.lib.format.read_array_header_1_0(member)
+  shape, by_columns, dtype = npy_header.read(member)
   if shape != wanted or dtype.kind not in _KINDS:
     raise ValueError(f'{dtype} {list(shape)} in place of {list(wanted)}')
   values = np.empty(shape, dtype, order='F' if by_columns else 'C')

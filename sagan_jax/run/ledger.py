@@ -130,7 +130,7 @@ class Ledger:
       files.write(self._path, self._rows + row)
       self._rows += row
       return
-    with open(self._path, 'ab', buffering=0) as file:
+    with files.open_to_append(self._path) as file:
       size = file.tell()
       if size and not _ends_a_row(self._path, size):
         row = b'\n' + row  # A process was killed in the midst of one.

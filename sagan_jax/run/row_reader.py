@@ -16,6 +16,7 @@ GAP = 'train/logit_gap'  # Of the logits of real images and of fakes.
 _REAL, _FAKE = 'train/d_real_logit', 'train/d_fake_logit'
 _OF_EVALUATIONS = ('step', 'perf/eval_secs')
 _BLOCK_BYTES = 2**20
+_LONGEST_BYTES = 2**24  # Of what has no end of a line.
 _MAX_LETTERS = 100  # Of the name of a number.
 _NAMED = 5  # Damaged lines that are named one by one.
 
@@ -139,11 +140,11 @@ def _blocks(file) -> Iterator[tuple[int, list[Any]]]:
   number, rest = 1, b''
   while block := file.read(_BLOCK_BYTES):
     *lines, rest = (rest + block).split(b'\n')
-    if len(rest) > _BLOCK_BYTES:  # Nobody's row: its beginning will do.
-      rest = rest[:1]
     if lines:
       yield number, lines
       number += len(lines)
+    if len(rest) > _LONGEST_BYTES:  # Nobody's row, and maybe without an end.
+      break
   if rest:
     yield number, [None]
 

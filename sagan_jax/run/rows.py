@@ -50,12 +50,14 @@ class LocalRows:
     say: Callable[[str], None],
   ):
     self._path = path
+    with files.writing(path):
+      files.check_own(path)
     if path.exists() and not (start_step is None and _is_whole(path)):
       _drop_after(path, start_step, say)
     with files.writing(path):
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
-      self._file = open(path, 'ab', buffering=0)
+      self._file = files.open_to_append(path)
     self._end = set() if start_step is None else _end(path)
 
   def append(self, row: bytes) -> None:
