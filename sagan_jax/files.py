@@ -16,6 +16,7 @@ from sagan_jax import errors
 
 # Parsed, JSON may take thirty times its bytes; the names of 300,000 classes fit.
 MAX_JSON_BYTES = 2**24
+FULL = (errno.ENOSPC, errno.EDQUOT)  # A disk, or a share of it.
 _DEEPEST = 50  # Levels; what is written here has a dozen at most.
 # {scheme of a URL: the package that reads and writes it, where TensorFlow is
 # not}.
@@ -150,7 +151,8 @@ def writing(path):
   try:
     yield
   except OSError as e:
-    raise errors.UserError(
+    kind = errors.DiskFull if e.errno in FULL else errors.UserError
+    raise kind(
       f'cannot write {os.fspath(path)}: {e.strerror or e}; free space there, '
       'mend its permissions, or choose another directory'
     ) from e

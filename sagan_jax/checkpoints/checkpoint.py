@@ -18,7 +18,13 @@ from absl import logging
 
 from sagan_jax import errors, files
 from sagan_jax.checkpoints import damage as checkpoint_damage
-from sagan_jax.checkpoints import leaf_sums, listing, orbax_manager, retention
+from sagan_jax.checkpoints import (
+  full_disk,
+  leaf_sums,
+  listing,
+  orbax_manager,
+  retention,
+)
 from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import agree
 from sagan_jax.gan import state as state_lib
@@ -53,6 +59,8 @@ class Checkpointer:
     self._writes = writes
     self._keep = keep_last, keep_every_steps
     self._undeleted = set()
+    self._on_full = None
+    self._begun = None
     self._searches = 0
     if self.directory.exists() and not self.directory.is_dir():
       raise errors.UserError(
@@ -63,16 +71,19 @@ class Checkpointer:
       if writes:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._clean()
-      self._manager = orbax_manager.open_manager(
-        self.directory,
-        failed=self._end_others,
-        saved=self._delete_old,
-        writes=writes,
-      )
+      self._manager = self._open_manager()
     for line in listing.complaints(
       self.directory, listing.read(self.directory)
     ):
       log(line)
+
+  def _open_manager(self):
+    return orbax_manager.open_manager(
+      self.directory,
+      failed=self._end_others,
+      saved=self._delete_old,
+      writes=self._writes,
+    )
 
   def steps(self):
     """The steps there are checkpoints of on the disk, ascending."""
@@ -98,9 +109,10 @@ class Checkpointer:
       UserError: if this or an earlier save failed, or the directory has an
         entry of this step or a later one.
     """
-    step = int(state.step)
+    step, saved = int(state.step), None
     with self._writing(f'the checkpoint of step {step}'):
       self._make_room(step)
+      self._begun = step
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -114,12 +126,28 @@ class Checkpointer:
           ),
         ),
       )
+    if saved is None:  # The disk is full.
+      return
     if not saved:
       raise errors.UserError(
         f'the checkpoint of step {step} was not written: {self.directory} '
         f'already has one of step {self.last_step()}; move that away, if this '
         'run did not make it, and run the same command again'
       )
+
+  def survive_full_disk(self, on_full):
+    """From now on a full disk loses a state and raises nothing here.
+
+    Only for a process that saves alone.
+
+    Args:
+      on_full: called with a `DiskFull`, which it may raise.
+    """
+    self._on_full = on_full
+
+  def has_begun(self, step):
+    """Whether a step is saved, or is being saved and has not failed yet."""
+    return step == self._begun or step in self.steps()
 
   def restore(self, target, step):
     """Reads the state of a step.
@@ -261,6 +289,8 @@ class Checkpointer:
 
   def _end_others(self, error):
     """Tells other processes of a failed save: their part would wait for it."""
+    if self._on_full:  # There are none; who trains finds out by `check`.
+      return
     try:
       with self._writing():
         raise error
@@ -279,17 +309,31 @@ class Checkpointer:
     except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
       raise
     except Exception as e:  # Orbax has no class of its own: plain Exception.
-      last = self.last_step()
+      last, kind = self.last_step(), errors.UserError
+      if full_disk.is_cause(e):
+        kind = errors.DiskFull
       earlier = (
         'there is no earlier one'
         if last is None
         else f'that of step {last} is intact'
       )
-      raise errors.UserError(
+      failure = kind(
         f'{what} could not be written to {self.directory} '
         f'({orbax_manager.in_one_line(e)}); {earlier}: free space there or mend its '
         'permissions, and run the same command again'
-      ) from e
+      )
+      if kind is not errors.DiskFull or not self._on_full:
+        raise failure from e
+      self._begin_anew()
+      self._on_full(failure)
+
+  def _begin_anew(self):
+    """Gives up what a failed save has left, in memory and on the disk."""
+    self._begun = None
+    with contextlib.suppress(Exception):  # It raises what it has raised.
+      self._manager.close()
+    self._clean()
+    self._manager = self._open_manager()
 
 
 def _everywhere(name, found):

@@ -113,7 +113,10 @@ def load_or_make(
     say=say,
   )
   if not files.is_remote(path) or jax.process_index() == 0:
-    _save(path, made, described)
+    try:
+      _save(path, made, described)
+    except errors.DiskFull as e:  # The scores need it not.
+      progress.say(f'the features of the real images are not kept: {e}')
   return made, False
 
 

@@ -50,6 +50,7 @@ class LocalRows:
     say: Callable[[str], None],
   ):
     self._path = path
+    self._written = 0  # Bytes of a row that is not complete.
     with files.writing(path):
       files.check_own(path)
     if path.exists() and not (start_step is None and _is_whole(path)):
@@ -61,12 +62,16 @@ class LocalRows:
     self._end = set() if start_step is None else _end(path)
 
   def append(self, row: bytes) -> None:
-    """Writes a row; raises UserError if the disk refuses it."""
+    """Writes a row; raises UserError if the disk refuses it.
+
+    Of a full disk, which is `DiskFull`, it is to be called with this row again.
+    """
     if row in self._end:
       return
     with files.writing(self._path):
-      while row:
-        row = row[self._file.write(row) :]
+      while self._written < len(row):  # A full disk may take a part of it.
+        self._written += self._file.write(row[self._written :])
+    self._written = 0
 
   def holds(self, step: int, name: str) -> bool:
     """Whether the end of the file, as it was opened, has such a row."""
