@@ -7,9 +7,7 @@ restores what a bad disk has made of the rest.
 """
 
 import contextlib
-import functools
 import os
-import re
 from typing import Any
 
 import jax
@@ -19,15 +17,15 @@ from absl import logging
 from sagan_jax import errors, files
 from sagan_jax.checkpoints import damage as checkpoint_damage
 from sagan_jax.checkpoints import (
-  full_disk,
+  failures,
   leaf_sums,
   listing,
   orbax_manager,
+  restoring,
   retention,
 )
 from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import agree
-from sagan_jax.gan import state as state_lib
 
 
 class Checkpointer:
@@ -166,41 +164,9 @@ class Checkpointer:
       checkpoint_damage.Damaged: if it is incomplete, or differs from what was saved.
       UserError: if the checkpoint is of another model or format.
     """
-    path = self.directory / str(step)
-    saved, sums = checkpoint_table.read(path)
-    fresh = [
-      name
-      for name in state_lib.FRESH
-      if not any(re.match(rf'\.{name}\b', leaf) for leaf in saved)
-    ]
-    wanted = checkpoint_table.table(target.replace(**dict.fromkeys(fresh)))
-    checkpoint_table.check_same_model(saved, wanted, path)
-    wanted = jax.tree.map(
-      ocp.utils.to_shape_dtype_struct,
-      {k: v for k, v in vars(target).items() if k not in fresh},
+    return restoring.restore(
+      self._manager, self.directory, target, step, self._log
     )
-    try:
-      found = self._manager.restore(
-        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-      )['state']
-    except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
-      raise
-    except Exception as e:  # Orbax has no class of its own: plain Exception.
-      raise checkpoint_damage.refusal(path, e) from e
-    state = target.replace(**dict.fromkeys(fresh), **found)
-    wrong = checkpoint_table.difference(state, saved, sums)
-    if wrong:
-      raise checkpoint_damage.Damaged(path, f'{wrong} is not what was saved')
-    if fresh:
-      self._log(
-        f'{path} was saved before the state had {", ".join(fresh)}: fresh there'
-      )
-      state = jax.jit(
-        functools.partial(state_lib.with_fresh, names=fresh),
-        donate_argnums=0,
-        out_shardings=jax.tree.map(lambda x: x.sharding, target),
-      )(state)
-    return state
 
   def restore_newest(self, target) -> Any:
     """Reads the newest state that is as it was saved.
@@ -281,6 +247,7 @@ class Checkpointer:
 
   def close(self):
     """Waits, then gives up the background threads; raises as `check` does."""
+    self._on_full = None  # Nobody would save the state again.
     with self._writing():
       try:
         self._manager.wait_until_finished()
@@ -309,20 +276,8 @@ class Checkpointer:
     except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
       raise
     except Exception as e:  # Orbax has no class of its own: plain Exception.
-      last, kind = self.last_step(), errors.UserError
-      if full_disk.is_cause(e):
-        kind = errors.DiskFull
-      earlier = (
-        'there is no earlier one'
-        if last is None
-        else f'that of step {last} is intact'
-      )
-      failure = kind(
-        f'{what} could not be written to {self.directory} '
-        f'({orbax_manager.in_one_line(e)}); {earlier}: free space there or mend its '
-        'permissions, and run the same command again'
-      )
-      if kind is not errors.DiskFull or not self._on_full:
+      failure = failures.of_save(what, self.directory, self.last_step(), e)
+      if not isinstance(failure, errors.DiskFull) or not self._on_full:
         raise failure from e
       self._begin_anew()
       self._on_full(failure)

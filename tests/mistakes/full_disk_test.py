@@ -90,8 +90,14 @@ def test_a_disk_that_stays_full_ends_the_run(
 ):
   """Which goes on from the last checkpoint when there is room again."""
   workdir = disk / 'run'
+
+  def fill_after_step_3():
+    while not (workdir / 'checkpoints' / '3').exists():
+      time.sleep(0.01)
+    fill(disk)
+
   with monkeypatch.context() as patch:
-    after(patch, 4, lambda: fill(disk))
+    after(patch, 4, fill_after_step_3)
     began = time.monotonic()
     assert _run(workdir, checkpoint__full_disk_secs=1) == 2
   assert time.monotonic() - began < disk_test.SECS
