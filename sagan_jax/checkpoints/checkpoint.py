@@ -287,7 +287,8 @@ class Checkpointer:
     self._begun = None
     with contextlib.suppress(Exception):  # It raises what it has raised.
       self._manager.close()
-    self._clean()
+    with contextlib.suppress(errors.UserError):  # A thread may still be at it.
+      self._clean()
     self._manager = self._open_manager()
 
 
