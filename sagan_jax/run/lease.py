@@ -26,6 +26,7 @@ STALE_SECS = 90.0
 # Until two that took it at once both see whose it is.
 _SETTLE_SECS = {False: 0.3, True: 2.0}  # {in a bucket: s}
 _LOOK_SECS = 0.5
+_MAX_BYTES = 2**16
 
 
 class Lost(errors.UserError):
@@ -204,13 +205,17 @@ def _read(path: epath.Path) -> dict:
     found = files.read_json(path)
   except errors.UserError:
     return {}
-  return found if isinstance(found, dict) else {}
+  is_lease = isinstance(found, dict) and not any(
+    isinstance(value, (dict, list)) for value in found.values()
+  )
+  return found if is_lease else {}
 
 
 def _sign(path):
   """What changes with every sign of life; None if there is no lease."""
   try:
-    return path.read_bytes(), path.stat().mtime
+    with files.open_file(path) as file:
+      return file.read(_MAX_BYTES), path.stat().mtime
   except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as e:

@@ -82,7 +82,11 @@ def _checkpoints(workdir):
 def test_a_disk_that_fills_up(disk, capsys, monkeypatch, changes, named):
   """It ends at once, and the run goes on when there is room again."""
   workdir = disk / 'run'
-  base = {'log__every_steps': 100, 'num_steps': 8} | changes
+  base = {
+    'log__every_steps': 100,
+    'num_steps': 8,
+    'checkpoint__full_disk_secs': 0,
+  } | changes
   argv = mistakes.train(workdir, **base)
   first = mistakes.train(workdir, **base | {'num_steps': 2})
   assert _run(*first) == 0
@@ -186,6 +190,7 @@ def test_a_background_save_that_fails_ends_the_process(disk):
     workdir,
     num_steps=10**6,
     checkpoint__every_steps=2,
+    checkpoint__full_disk_secs=0,
     log__every_steps=10**6,
   )
   process = subprocess.run(
