@@ -11,7 +11,7 @@ import pytest
 
 from sagan_jax.gan import losses
 from sagan_jax.gan import step as step_lib
-from tests.support import compilation, small
+from tests.support import small
 from tests.support import step_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
@@ -49,8 +49,7 @@ def _stepped(step=0, **fields):
   state = small.fresh_state(gan, small.TINY_SIZE)
   state = dataclasses.replace(state, step=jnp.int32(step))
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
-  with compilation.cheap_compilation():
-    return gan, state, batch, *_compiled(gan)(state, batch)
+  return gan, state, batch, *_compiled(gan)(state, batch)
 
 
 def _assert_close(tree, expected, **tolerance):
@@ -76,8 +75,7 @@ def test_a_step_is_the_algorithm_of_the_paper(n_dis, step):
   gan, state, batch, new, metrics = _stepped(
     step, n_dis=n_dis, optimizers='sgd'
   )
-  with compilation.cheap_compilation():
-    expected = jax.jit(functools.partial(by_hand.hinge_step, gan))(state, batch)
+  expected = jax.jit(functools.partial(by_hand.hinge_step, gan))(state, batch)
   for net, name in (new.discriminator, 'd'), (new.generator, 'g'):
     _assert_close((net.params, net.stats['spectral']), expected[name])
   _assert_close((metrics['d_loss'], metrics['g_loss']), expected['losses'])
@@ -210,14 +208,13 @@ def test_only_what_the_discriminator_sees_is_mirrored():
   flipped = dataclasses.replace(gan, horizontal_flip=True)
   state = small.fresh_state(gan, small.TINY_SIZE)
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
-  with compilation.cheap_compilation():
-    plain, _ = _compiled(gan)(state, batch)
-    other, _ = _compiled(flipped)(state, batch)
-    assert _distance(plain.discriminator.params, other.discriminator.params) > 0
-    image = np.maximum(batch['image'], batch['image'][..., ::-1, :])
-    batch = {**batch, 'image': image}
-    plain, _ = _compiled(gan)(state, batch)
-    other, _ = _compiled(flipped)(state, batch)
+  plain, _ = _compiled(gan)(state, batch)
+  other, _ = _compiled(flipped)(state, batch)
+  assert _distance(plain.discriminator.params, other.discriminator.params) > 0
+  image = np.maximum(batch['image'], batch['image'][..., ::-1, :])
+  batch = {**batch, 'image': image}
+  plain, _ = _compiled(gan)(state, batch)
+  other, _ = _compiled(flipped)(state, batch)
   _assert_close(plain.discriminator.params, other.discriminator.params)
 
 
@@ -227,8 +224,7 @@ def test_the_average_starts_as_a_copy_and_without_decay_stays_one():
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
   for finished in range(4):
     before = state.ema_params
-    with compilation.cheap_compilation():
-      state, metrics = _compiled(gan)(state, batch)
+    state, metrics = _compiled(gan)(state, batch)
     params = state.generator.params
     if finished < 2:
       _assert_close(state.ema_params, params, rtol=0, atol=0)
@@ -272,10 +268,9 @@ def test_microbatches_give_the_mean_over_their_parts(network, unroll):
       patch.setattr(step_lib, 'draw_inputs', lambda *_: _split(inputs, 2)[i])
       return update(whole, _split(real, 2)[i])
 
-  with compilation.cheap_compilation():
-    split = dataclasses.replace(whole, num_microbatches=2, unroll=unroll)
-    found = jax.jit(functools.partial(update, split))(real)
-    one, other = jax.jit(lambda: [part(i, update) for i in range(2)])()
+  split = dataclasses.replace(whole, num_microbatches=2, unroll=unroll)
+  found = jax.jit(functools.partial(update, split))(real)
+  one, other = jax.jit(lambda: [part(i, update) for i in range(2)])()
   _assert_close(found, jax.tree.map(lambda x, y: (x + y) / 2, one, other))
   assert _distance(one, other) > 1e-2  # The parts do differ.
 
@@ -286,7 +281,7 @@ def test_two_equal_microbatches_are_one_batch():
   inputs = step_lib.draw_inputs(gan, jax.random.key(0), BATCH_SIZE)
 
   def run(repeats):
-    with pytest.MonkeyPatch.context() as patch, compilation.cheap_compilation():
+    with pytest.MonkeyPatch.context() as patch:
       # Every second of the repeated examples is the batch itself.
       patch.setattr(
         step_lib,

@@ -10,7 +10,7 @@ import pytest
 from sagan_jax import errors
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import loop, nonfinite, rollbacks
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow
 def networks():
   with (
     tiny.small_networks(tiny.PoisonedDiscriminator),
-    compilation.cheap_compilation(),
   ):
     yield
 

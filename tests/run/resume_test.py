@@ -16,7 +16,7 @@ import pytest
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import stop
 from tests.conftest import ROOT
-from tests.support import commands, compilation, tiny
+from tests.support import commands, tiny
 
 # Stops after three steps, in a save that does not end.
 SLOW_SAVE = """
@@ -40,9 +40,8 @@ with tiny.small_networks():
 
 def final_digest(workdir):
   """SHA-256 over all leaves of the state of a finished run."""
-  with compilation.cheap_compilation():
-    changes = {k.replace('.', '__'): v for k, v in commands.CHANGES.items()}
-    state = tiny.trainer(workdir, **changes).train()
+  changes = {k.replace('.', '__'): v for k, v in commands.CHANGES.items()}
+  state = tiny.trainer(workdir, **changes).train()
   assert int(state.step) == commands.NUM_STEPS
   return state_lib.digest(state)
 

@@ -16,7 +16,6 @@ import resource
 import signal
 import sys
 import time
-from unittest import mock
 
 from sagan_jax import errors, evaluate, main
 from sagan_jax.run import command
@@ -174,8 +173,6 @@ def _faulty(argv):
     os.chdir(os.path.join(where, *index))
   elif concerned and kind != 'differ':
     _install(kind, where)
-  if index:
-    _keep_programs()
   from tests.support import tiny
 
   discriminator = tiny.Discriminator
@@ -183,20 +180,6 @@ def _faulty(argv):
     discriminator = tiny.PoisonedDiscriminator
   with tiny.small_networks(discriminator):
     return COMMANDS[name](argv)
-
-
-def _keep_programs():
-  """Lets this process keep what it compiles, which jax leaves to process 0.
-
-  On CPU the key of a program is another one in each process.
-  """
-  from jax._src import compiler, distributed
-
-  def keep(*arguments, write=compiler._cache_write, **options):
-    with mock.patch.object(distributed.global_state, 'process_id', 0):
-      write(*arguments, **options)
-
-  compiler._cache_write = keep
 
 
 if __name__ == '__main__':
