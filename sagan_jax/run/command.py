@@ -105,6 +105,7 @@ def join(args):
   stop.await_others()
   pulse.phase(supervisor.JOINING)
   index, count = distributed.initialize(member, args.join_secs)
+  program_cache.keep_in_all_processes()
   pulse.phase('start')
   stop.take_signals()
   group = agree.Group(

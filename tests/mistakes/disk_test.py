@@ -12,7 +12,7 @@ import pytest
 
 from sagan_jax import main, prepare
 from sagan_jax.run import command, log
-from tests.support import compilation, mistakes, tiny
+from tests.support import mistakes, tiny
 from tests.support.mistakes import Case
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ SECS = 60  # A command whose disk is full ends within.
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 
