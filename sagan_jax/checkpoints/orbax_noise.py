@@ -7,6 +7,9 @@ its own, and TensorStore calls back into an event loop that was left.
 import functools
 import logging
 import sys
+import traceback
+
+_LOST = ('Task exception was never', 'Future exception was never')
 
 
 @functools.cache
@@ -31,7 +34,8 @@ def silence():
 def _is_not_of_a_lost_task(record):
   """False for tasks of orbax that nobody waits for: what they did has failed."""
   text = record.getMessage()
-  return not (
-    (text.startswith('Task exception was never') and '/orbax/' in text)
-    or (text.startswith('Future exception was never') and 'tensorstore' in text)
-  )
+  if not text.startswith(_LOST):
+    return True
+  if record.exc_info:
+    text += ''.join(traceback.format_exception(*record.exc_info))
+  return '/orbax/' not in text and 'tensorstore' not in text

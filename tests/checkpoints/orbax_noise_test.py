@@ -97,3 +97,14 @@ def test_tasks_that_nobody_waits_for(
   finally:
     logger.filters[:] = before
   assert len(caplog.records) == printed
+
+
+@pytest.mark.parametrize(('file', 'kept'), [('lib/orbax/x.py', 0), ('x.py', 1)])
+def test_of_a_future_its_traceback_tells_whose_it_is(file, kept):
+  try:
+    exec(compile('raise OSError(27)', file, 'exec'))
+  except OSError:
+    error = sys.exc_info()
+  text = 'Future exception was never retrieved'
+  record = logging.LogRecord('asyncio', 40, 'x', 1, text, (), error)
+  assert orbax_noise._is_not_of_a_lost_task(record) == bool(kept)

@@ -68,7 +68,7 @@ def test_what_keeps_its_promises_passes(tmp_path, monkeypatch):
     ('kill', 'passed'),
     ('stop', 'passed'),
   ], lines
-  assert re.fullmatch(r'2 kills in [12] runs', results[0].text)
+  assert re.fullmatch(r'2 kills in \d runs', results[0].text)
   assert not (one.workdir / 'kill').exists()
   assert {line.split()[0] for line in lines} == {'kill', 'stop'}
 
