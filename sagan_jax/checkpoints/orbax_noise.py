@@ -7,6 +7,7 @@ its own, and TensorStore calls back into an event loop that was left.
 import functools
 import logging
 import sys
+import traceback
 
 
 @functools.cache
@@ -20,9 +21,10 @@ def silence():
 
   def hook(unraisable):
     error = unraisable.exc_value
-    if not (
+    closed = (
       isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
-    ):
+    )
+    if not closed and not _is_of_orbax(unraisable.exc_traceback):
       print_it(unraisable)
 
   sys.unraisablehook = hook
@@ -31,4 +33,14 @@ def silence():
 def _is_not_of_a_lost_task(record):
   """False for tasks of orbax that nobody waits for: the save has failed."""
   text = record.getMessage()
+  if text.startswith('Future exception was never') and record.exc_info:
+    return not _is_of_orbax(record.exc_info[2])
   return not (text.startswith('Task exception was never') and '/orbax/' in text)
+
+
+def _is_of_orbax(trace):
+  """Whether an error was raised in orbax, or by what it has called."""
+  return any(
+    '/orbax/' in frame.f_code.co_filename
+    for frame, _ in traceback.walk_tb(trace)
+  )

@@ -52,14 +52,26 @@ def absl_logger():
   logger.filters[:] = before
 
 
+def _trace(path):
+  """The traceback of an error that was raised in a file."""
+  try:
+    exec(compile('1 / 0', path, 'exec'))
+  except ZeroDivisionError as e:
+    return e.__traceback__
+
+
 def test_other_errors_are_still_printed(monkeypatch, absl_logger):
   printed = []
   monkeypatch.setattr(sys, 'unraisablehook', printed.append)
   absl_logger.filters[:] = []
   orbax_noise.silence.__wrapped__()
-  closed = types.SimpleNamespace(exc_value=RuntimeError('Event loop is closed'))
-  other = types.SimpleNamespace(exc_value=RuntimeError('Event loop is busy'))
-  sys.unraisablehook(closed)
+
+  def unraisable(error, trace=None):
+    return types.SimpleNamespace(exc_value=error, exc_traceback=trace)
+
+  other = unraisable(RuntimeError('Event loop is busy'))
+  sys.unraisablehook(unraisable(RuntimeError('Event loop is closed')))
+  sys.unraisablehook(unraisable(ValueError(), _trace('lib/orbax/x.py')))
   sys.unraisablehook(other)
   assert printed == [other]
 
@@ -73,7 +85,7 @@ def test_other_errors_are_still_printed(monkeypatch, absl_logger):
 
 
 @pytest.mark.parametrize(
-  ('path', 'printed'), [('lib/orbax/checkpoint/x.py', 0), ('lib/mine.py', 1)]
+  ('path', 'printed'), [('lib/orbax/checkpoint/x.py', 0), ('lib/mine.py', 2)]
 )
 def test_tasks_that_nobody_waits_for(
   caplog, monkeypatch, absl_logger, path, printed
@@ -88,6 +100,8 @@ def test_tasks_that_nobody_waits_for(
       'Task exception was never retrieved\nfuture: <Task finished '
       f"name='Task-2' coro=<save() done, defined at {path}:8>>"
     )
+    error = ZeroDivisionError, ZeroDivisionError(), _trace(path)
+    logger.error('Future exception was never retrieved', exc_info=error)
   finally:
     logger.filters[:] = before
   assert len(caplog.records) == printed
