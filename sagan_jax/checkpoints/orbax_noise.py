@@ -31,10 +31,11 @@ def silence():
 
 
 def _is_not_of_a_lost_task(record):
-  """False for tasks of orbax that nobody waits for: the save has failed."""
+  """False for tasks of orbax that nobody waits for: what they did has failed."""
   text = record.getMessage()
-  if text.startswith('Future exception was never') and record.exc_info:
-    return not _is_of_orbax(record.exc_info[2])
+  if text.startswith('Future exception was never'):
+    trace = record.exc_info[2] if record.exc_info else None
+    return not ('tensorstore' in text or _is_of_orbax(trace))
   return not (text.startswith('Task exception was never') and '/orbax/' in text)
 
 

@@ -45,7 +45,7 @@ def test_what_is_refused_is_written_later_in_order(tmp_path, now):
     now[0] = 25.0 * i
     one.write(disk.writer(name), 100)
   assert disk.written == ['a'] and one.pauses and len(said) == 1
-  assert f'{tmp_path} needs 100 bytes' in said[0] and 'for 10min' in said[0]
+  assert f'{tmp_path} needs 100 bytes' in said[0] and 'for 10m00s' in said[0]
   now[0] = 61
   one.retry()
   assert len(said) == 2 and 'needs 300 bytes' in said[1]
@@ -72,7 +72,7 @@ def test_time_is_over_at_last(tmp_path, now):
   one = room.Room(tmp_path, 600, lambda _: None)
   one.write(disk.writer('a'), 5)
   match = (
-    f'the disk of {tmp_path} has been full for 10min.*needs 5 bytes, .*free'
+    f'the disk of {tmp_path} has been full for 10m00s.*needs 5 bytes, .*free'
   )
   with pytest.raises(errors.DiskFull, match=match):
     while now[0] < 700:
