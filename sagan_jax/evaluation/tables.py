@@ -121,7 +121,8 @@ def _label(record):
 
 def _plain(name):
   """A name as text: what lies between dollars would be read as a formula."""
-  return name[:_LONGEST].replace('$', r'\$')
+  shown = ''.join(x if x.isprintable() else '?' for x in name[:_LONGEST])
+  return shown.replace('$', r'\$')
 
 
 def _save(figure, directory, name):

@@ -5,6 +5,11 @@ every `BEAT_SECS`. Where the process is of this machine, whether it lives is
 known at once; else the file is watched: it is taken over when it has not been
 touched for `STALE_SECS`. Clocks of hosts are not compared. Readers need no lease,
 and neither do commands that only add records.
+
+A save that is on its way when a lease is lost is not recalled: orbax has no way
+to. Whoever takes over deletes what is half-written, and with it what that save
+would have renamed; it stays only if it was complete before, and is then a state
+of the run like any other.
 """
 
 import json

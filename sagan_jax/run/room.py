@@ -7,6 +7,7 @@ process that is killed meanwhile goes on from the last checkpoint, as ever.
 """
 
 import collections
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Room:
     self._kept: collections.deque = collections.deque()  # (function, bytes)
     self._state_bytes = 0  # Of a state that could not be saved.
     self._since: float | None = None
-    self._told = 0.0
+    self._told = -math.inf
 
   @property
   def may_pause(self) -> bool:
@@ -147,7 +148,7 @@ class Room:
     if self._since is not None and not self._kept and not self._state_bytes:
       secs = progress.duration(time.monotonic() - self._since)
       self._say(f'all is written that a full disk had refused for {secs}')
-      self._since, self._told = None, 0.0
+      self._since, self._told = None, -math.inf
 
   def _final(self, error):
     since = time.monotonic() if self._since is None else self._since

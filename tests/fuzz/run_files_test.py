@@ -151,6 +151,7 @@ READERS = {
 }
 
 
+@pytest.mark.filterwarnings('ignore:Glyph')  # Of letters that no font has.
 @pytest.mark.parametrize('name', READERS)
 @hostile.inputs
 @hypothesis.given(data=hypothesis.strategies.data())

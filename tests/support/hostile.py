@@ -25,7 +25,7 @@ from sagan_jax import errors
 
 _asked = os.environ.get('SAGAN_JAX_FUZZ')
 inputs = hypothesis.settings(
-  max_examples=int(_asked or 12),
+  max_examples=int(_asked or 10),
   derandomize=not _asked,
   database=None,
   deadline=None,  # `guarded` has one.
