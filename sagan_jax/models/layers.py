@@ -4,12 +4,14 @@ Each layer keeps its raw weight in `params` and, in the collection `spectral`,
 the vector `u` of its power iteration and the last `sigma` stored with it.
 Every call normalises with one fresh iteration from the stored `u`; the result
 is stored only where the caller makes `spectral` mutable. However often a
-network is called between two such calls, it sees the same weights.
+network is called between two such calls, it sees the same weights. Where
+`spectral` holds no `u`, its `sigma` is taken as it is: see `spectral.iterate`.
 
 Weights and their normalisation are float32; only the normalised weight is
 cast to the dtype of the layer's input.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -29,6 +31,9 @@ def _normalized(layer, weight, gradient):
   """Returns weight / sigma and stores u, sigma if `spectral` is mutable."""
   if gradient is None:
     return weight
+  has = functools.partial(layer.has_variable, 'spectral')
+  if has('sigma') and not has('u'):
+    return spectral.divide(weight, layer.get_variable('spectral', 'sigma'))
   u = layer.variable(
     'spectral',
     'u',
