@@ -71,6 +71,7 @@ class SNConv(nn.Module):
       normalised already by `spectral.normalize_all`.
     initializer: of the kernel, a key of `INITIALIZERS`.
     convolve: what to do with (x, kernel): plain, or with a resampling.
+    folds: of x and of the result, see `folding.conv`.
   """
 
   features: int
@@ -79,15 +80,20 @@ class SNConv(nn.Module):
   gradient: str = 'constant'
   initializer: str = 'glorot_uniform'
   convolve: Callable[[jax.Array, jax.Array], jax.Array] = convolution.conv
+  folds: tuple[int, int] = (1, 1)
 
   @nn.compact
   def __call__(self, x):
-    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    inputs = x.shape[-1] // self.folds[0]
+    shape = (self.kernel_size, self.kernel_size, inputs, self.features)
     kernel = self.param('kernel', INITIALIZERS[self.initializer], shape)
-    x = self.convolve(x, _normalized(self, kernel, self.gradient))
+    convolve = self.convolve
+    if self.folds != (1, 1):
+      convolve = functools.partial(convolve, folds=self.folds)
+    x = convolve(x, _normalized(self, kernel, self.gradient))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-      x = add(x, bias[None, None, None])
+      x = add(x, jnp.tile(bias, self.folds[1])[None, None, None])
     return x
 
 
