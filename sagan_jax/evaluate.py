@@ -12,7 +12,6 @@ named as `--config.dataset.name` names them, and the config's section `eval` is
 the protocol.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from sagan_jax import errors
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--workdir', help='directory of the run')
   parser.add_argument(
     '--step',
-    type=_step,
+    type=command_line.step('best', 'all'),
     help='checkpoint to score: a step, best, or all (default: all)',
   )
   parser.add_argument('--real', help='data source to score against')
@@ -63,14 +62,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     _evaluate_run(args)
   else:
     _evaluate_sources(args)
-
-
-def _step(text):
-  if text in ('all', 'best'):
-    return text
-  if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text!r} is no step, best or all')
-  return int(text)
 
 
 def _evaluate_run(args):

@@ -13,9 +13,6 @@ the moments of its optimisers are zero. python -m sagan_jax.main --init_from=OUT
 begins another run with the weights.
 """
 
-import argparse
-import math
-
 from sagan_jax import errors, files
 from sagan_jax.config import command_line
 from sagan_jax.run import command
@@ -62,7 +59,9 @@ def _parser():
   parser = command_line.make_parser('export', __doc__)
   parser.add_argument('--workdir', help='directory of the run')
   parser.add_argument(
-    '--step', type=_step, help='checkpoint: a step, or best (default: the last)'
+    '--step',
+    type=command_line.step('best'),
+    help='checkpoint: a step, or best (default: the last)',
   )
   parser.add_argument(
     '--output', help='directory to write to, or a file by the name of a format'
@@ -84,7 +83,7 @@ def _parser():
   )
   program.add_argument(
     '--truncation',
-    type=_deviations,
+    type=command_line.above_zero,
     metavar='T',
     help='cut the latents at T deviations (default: no cut)',
   )
@@ -106,24 +105,6 @@ def _parser():
 
 
 _EXPORTS = ('output', 'format', 'step', *_PROGRAM)
-
-
-def _step(text):
-  if text == 'best':
-    return text
-  if not text.isdecimal() or len(text) > 10:
-    raise argparse.ArgumentTypeError(f'{text[:40]!r} is no step, nor best')
-  return int(text)
-
-
-def _deviations(text):
-  try:
-    value = float(text)
-  except ValueError:
-    value = math.nan
-  if not 0 < value < math.inf:
-    raise argparse.ArgumentTypeError(f'{text[:40]!r} is no number above 0')
-  return value
 
 
 def _import(args):

@@ -8,23 +8,13 @@ install 'sagan_jax[plan]') or for virtual CPU devices, without data, and reads
 what the compiler says. All times are its estimates.
 """
 
-import argparse
 import json
-import math
 
 from sagan_jax import errors, files
 from sagan_jax.config import command_line
 from sagan_jax.run import command
 
 _TRIES = 3  # To find the largest batch.
-# Classes of data sets whose number is known without opening them.
-_CLASSES = {
-  'shapes': 10,
-  'cifar10_binary': 10,
-  'tfds:cifar10': 10,
-  'tfds:cifar100': 100,
-  'tfds:imagenet2012': 1000,
-}
 
 
 def main(argv=None):
@@ -111,13 +101,12 @@ def _row(c, topology, size, args):
 
 def _with_classes(c):
   """Returns the config with its number of classes known."""
+  from sagan_jax import data
   from sagan_jax.config import schema
 
   if c.num_classes is not None:
     return c
-  found = _CLASSES.get(c.dataset.name, None)
-  if found is None:
-    found = _CLASSES.get(c.dataset.name.partition(':')[0])
+  found = data.known_num_classes(c.dataset.name)
   if found is None:
     raise errors.UserError(
       'num_classes=None follows the data set, which a plan does not open; set '
@@ -176,7 +165,7 @@ def _parse(argv):
   )
   parser.add_argument(
     '--price_per_chip_hour',
-    type=_price,
+    type=command_line.above_zero,
     metavar='PRICE',
     help='in any currency; the cost of num_steps follows',
   )
@@ -198,16 +187,6 @@ def _parse(argv):
     '(default: in ~/.cache/sagan_jax)',
   )
   return command_line.parse(parser, argv)
-
-
-def _price(text):
-  try:
-    price = float(text)
-  except ValueError:
-    price = math.nan
-  if not 0 < price < math.inf:
-    raise argparse.ArgumentTypeError(f'{text[:40]!r} is not a price above 0')
-  return price
 
 
 if __name__ == '__main__':

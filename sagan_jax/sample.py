@@ -91,7 +91,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_generator(parser: argparse.ArgumentParser) -> None:
   """Adds the flags that say which generator and which latents."""
   add = parser.add_argument
-  add('--step', type=_step, help='checkpoint: a step, or best (default: last)')
+  add(
+    '--step',
+    type=command_line.step('best'),
+    help='checkpoint: a step, or best (default: last)',
+  )
   add(
     '--weights',
     choices=('ema', 'raw'),
@@ -108,7 +112,7 @@ def _add_generator(parser: argparse.ArgumentParser) -> None:
   )
   add(
     '--truncation',
-    type=_above_zero,
+    type=command_line.above_zero,
     metavar='T',
     help='cut the distribution of the latents at T deviations: better and more '
     'alike images (default: not)',
@@ -175,32 +179,12 @@ def _sample(args: argparse.Namespace, what: str, num: int) -> None:
       print(output.directory / name)
 
 
-def _step(text: str) -> int | str:
-  if text == 'best':
-    return text
-  if not text.isdecimal() or len(text) > 10:
-    raise argparse.ArgumentTypeError(f'{text[:40]!r} is no step, nor best')
-  return int(text)
-
-
 def _seed(text: str) -> int:
   if not text.isdecimal() or len(text) > 10 or int(text) >= 2**31:
     raise argparse.ArgumentTypeError(
       f'{text[:40]!r} is not an integer from 0 to 2147483647'
     )
   return int(text)
-
-
-def _above_zero(text: str) -> float:
-  try:
-    value = float(text)
-  except ValueError:
-    value = 0.0
-  if not 0 < value < float('inf'):
-    raise argparse.ArgumentTypeError(
-      f'{text[:40]!r} is not a number of deviations above 0'
-    )
-  return value
 
 
 if __name__ == '__main__':

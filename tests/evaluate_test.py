@@ -149,8 +149,8 @@ def test_the_command_scores_by_a_protocol_of_its_own(workdir, capsys):
     (['--config=quickstart'], 'give either --workdir, '),
     (['--workdir=a', '--config=quickstart'], 'a run is scored by its own'),
     (['--step=2'], 'a run is scored by its own config: give --workdir'),
-    (['--workdir=a', '--step=last'], "'last' is no step, best or all"),
-    (['--workdir=a', '--step=-1'], "'-1' is no step, best or all"),
+    (['--workdir=a', '--step=last'], "'last' is no step, nor best, nor all"),
+    (['--workdir=a', '--step=-1'], "'-1' is no step, nor best, nor all"),
     (['--workdir=/none'], 'there is no run in /none'),
   ],
 )

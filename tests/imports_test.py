@@ -14,7 +14,7 @@ from tests.support import commands
 # A folder imports from those below it and from itself; a command (a file at the
 # top) from all, but from no other command. Folders of one line stay apart.
 FOLDERS = (
-  ('sweeps', 'gallery', 'planning', 'benchmarks'),
+  ('sweeps', 'gallery', 'planning', 'benchmarks', 'drills'),
   ('run',),
   ('config',),
   ('evaluation', 'pictures', 'weights', 'checkpoints', 'verdicts'),
@@ -36,6 +36,7 @@ COMMANDS = (
   'sweep',
   'launch',
   'benchmark',
+  'drill',
   'plan',
   'prepare',
 )

@@ -8,20 +8,13 @@ are read once, can differ.
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 
+from sagan_jax.cluster import children
+
 FIGURES = 'FIGURES.json'
-# Else a killed matrix would leave a process that takes the device of the next.
-# By a program: what runs between fork and exec must not meet JAX's threads.
-_END_WITH_PARENT = """
-import ctypes, os, signal, sys
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 _FEW = 300  # Characters of an error.
 
 
@@ -39,24 +32,20 @@ def measure(argv, secs, environment=None):
   with tempfile.TemporaryDirectory() as directory:
     path = pathlib.Path(directory) / 'figures.json'
     argv = [word.replace(FIGURES, str(path)) for word in argv]
-    if sys.platform == 'linux':
-      argv = [sys.executable, '-c', _END_WITH_PARENT, *argv]
     with tempfile.TemporaryFile() as output:
-      process = subprocess.Popen(
+      # Else a killed matrix would leave one that takes the device of the next.
+      process = children.start(
         argv,
         env=os.environ | (environment or {}),
         stdout=output,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # It may have children: all end together.
       )
       try:
         code = process.wait(secs)
       except subprocess.TimeoutExpired:
         return None
       finally:
-        if process.poll() is None:
-          os.killpg(process.pid, signal.SIGKILL)
-          process.wait()
+        children.kill(process)
       if code:
         output.seek(0)
         text = output.read().decode(errors='replace')

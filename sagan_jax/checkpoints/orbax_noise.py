@@ -29,6 +29,9 @@ def silence():
 
 
 def _is_not_of_a_lost_task(record):
-  """False for tasks of orbax that nobody waits for: the save has failed."""
+  """False for tasks of orbax that nobody waits for: what they did has failed."""
   text = record.getMessage()
-  return not (text.startswith('Task exception was never') and '/orbax/' in text)
+  return not (
+    (text.startswith('Task exception was never') and '/orbax/' in text)
+    or (text.startswith('Future exception was never') and 'tensorstore' in text)
+  )

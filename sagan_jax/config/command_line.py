@@ -5,6 +5,7 @@ Imports nothing heavy, so that `--help` answers at once.
 
 import argparse
 import difflib
+import math
 import sys
 
 from sagan_jax import errors
@@ -57,6 +58,32 @@ def positive(text):
 def positives(text):
   """The type of an argument that lists counts: 'N,...'."""
   return [positive(part) for part in text.split(',')]
+
+
+def step(*words):
+  """The type of an argument that is a step, or one of some words."""
+
+  def read(text):
+    if text in words:
+      return text
+    if not text.isdecimal() or len(text) > 10:
+      raise argparse.ArgumentTypeError(
+        f'{text[:40]!r} is no step' + ''.join(f', nor {x}' for x in words)
+      )
+    return int(text)
+
+  return read
+
+
+def above_zero(text):
+  """The type of an argument that is a finite number > 0."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if not 0 < value < math.inf:
+    raise argparse.ArgumentTypeError(f'{text[:40]!r} is no number above 0')
+  return value
 
 
 def parse(parser, argv=None):

@@ -8,7 +8,15 @@ from sagan_jax.data.identities import changes
 from sagan_jax.data.one_class import unlabelled
 from sagan_jax.data.source import Batch, Source
 
-__all__ = ['KINDS', 'Batch', 'Source', 'changes', 'make_source', 'unlabelled']
+__all__ = [
+  'KINDS',
+  'Batch',
+  'Source',
+  'changes',
+  'known_num_classes',
+  'make_source',
+  'unlabelled',
+]
 
 # {form of the name: (module, arguments that it has besides the common ones)}.
 # The module's `open_source` takes what follows the colon, if the form has one,
@@ -19,6 +27,14 @@ KINDS = {
   'folder:DIR': ('folder', ('max_bad_images',)),
   'cifar10_binary:DIR': ('cifar10_binary', ()),
   'tfds:NAME': ('tfds_directory', ('data_dir', 'shuffle_buffer')),
+}
+
+_NUM_CLASSES = {
+  'shapes': 10,
+  'cifar10_binary': 10,
+  'tfds:cifar10': 10,
+  'tfds:cifar100': 100,
+  'tfds:imagenet2012': 1000,
 }
 
 
@@ -74,6 +90,12 @@ def make_source(
   open_source = importlib.import_module(f'{__name__}.{module}').open_source
   place = (rest,) if colon else ()
   return open_source(*place, image_size=image_size, split=split, **given)
+
+
+def known_num_classes(name: str) -> int | None:
+  """The number of classes of a data set, if its name alone tells."""
+  kind = name.partition(':')[0]
+  return _NUM_CLASSES.get(name, _NUM_CLASSES.get(kind))
 
 
 def _unknown_name(name: str, form: str | None) -> str:

@@ -34,28 +34,36 @@ class Sampler:
     self._gan = gan
     # With decay zero the running moments become those of the one batch.
     moments_of = gan.generator.clone(bn_decay=0.0, bn_group_size=None)
-    # The compiler pads what does not divide, and lets no padding count.
-    split = functools.partial(_constrain, gan.batch_sharding)
     self._split_share = functools.partial(
       _constrain, share_sharding or gan.batch_sharding
     )
     self._ready = gan.generator.clone(spectral_gradient=None)
+
+    def moments_of_batch(batch, params, stats):
+      _, new = moments_of.apply(
+        {'params': params, **stats},
+        *batch,
+        train=True,
+        mutable=['batch_stats'],
+      )
+      return new['batch_stats']
+
     whole = None
     if gan.batch_sharding is not None:
-      whole = sharding.replicated(gan.batch_sharding.mesh)
+      mesh = gan.batch_sharding.mesh
+      whole = sharding.replicated(mesh)
+      # One order of sums, as in training, for any number of processes.
+      if mesh.size > 1 and batch_size % mesh.size == 0:
+        moments_of_batch = sharding.on_every_device(moments_of_batch, mesh)
 
     @functools.partial(jax.jit, out_shardings=whole)
     def moments(params, stats, key):
       z_key, label_key = jax.random.split(key)
       z = jax.random.normal(z_key, (batch_size, gan.latent_dim))
       label = jax.random.randint(label_key, (batch_size,), 0, gan.num_classes)
-      _, new = moments_of.apply(
-        {'params': params, **stats},
-        *split((z, label)),
-        train=True,
-        mutable=['batch_stats'],
-      )
-      return new['batch_stats']
+      # The compiler pads what does not divide, and lets no padding count.
+      batch = _constrain(gan.batch_sharding, (z, label))
+      return moments_of_batch(batch, params, stats)
 
     self._moments = moments
     self._images = jax.jit(

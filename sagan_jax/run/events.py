@@ -153,8 +153,9 @@ class Evaluation:
 
   def is_done(self, step):
     row = self._scoreboard.row(step)
-    if self._writer and row:  # A kill may have come between record and row.
+    if self._writer and row:  # A kill may have come right after the record.
       self._writer.write_again(step, row)
+      self._scoreboard.report()
     return self._scoreboard.has(step)
 
   def __call__(self, state):

@@ -194,9 +194,9 @@ class Scoreboard:
         protocol.append(self._path, kept, records)
       else:
         protocol.write(self._path, self._records)
-      self._report()
+      self.report()
 
-  def _report(self):
+  def report(self) -> None:
     """Makes the tables and plots, from all records each time."""
     scored = [r for r in self._records if 'scores' in r]
     if not scored:

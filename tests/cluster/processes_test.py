@@ -13,16 +13,9 @@ from tests.support import damage, processes
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 
-def _assert_same(workdir, one):
-  assert processes.digest(workdir) == processes.digest(one)
-  assert processes.pictures(workdir) == processes.pictures(one)
-  assert processes.metrics(workdir) == processes.metrics(one)
-  assert processes.scores(workdir) == processes.scores(one)
-
-
 def test_two_processes_are_as_two_devices(tmp_path):
   workdir = shutil.copytree(processes.together(), tmp_path / 'two')
-  _assert_same(workdir, processes.undisturbed())
+  assert processes.differences(workdir, processes.undisturbed()) == []
   scores = processes.scores(workdir)
   code, _, output = processes.run(workdir, name='evaluate')
   assert code == 0, output
@@ -41,7 +34,7 @@ def test_two_processes_go_on_from_the_same_older_checkpoint(tmp_path):
   for step in (12, 8):
     assert (saved / f'{step}.damaged').is_dir() and (saved / str(step)).is_dir()
     assert f'the checkpoint {saved}/{step} is damaged (' in output
-  _assert_same(workdir, processes.undisturbed())
+  assert processes.differences(workdir, processes.undisturbed()) == []
 
 
 def test_four_processes_are_as_four_devices(tmp_path):
@@ -50,7 +43,7 @@ def test_four_processes_are_as_four_devices(tmp_path):
   code, _, output = processes.run(four, count=4, num_steps=6)
   assert code == 0, output
   processes.run_alone(one, 4, num_steps=6)
-  _assert_same(four, one)
+  assert processes.differences(four, one) == []
 
 
 def _write_folder(place, shade):

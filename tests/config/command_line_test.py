@@ -1,5 +1,6 @@
 """Tests of command lines."""
 
+import argparse
 import re
 import subprocess
 import sys
@@ -120,3 +121,31 @@ def test_of_what_is_given_twice_the_last_counts():
   )
   assert args.config == 'b'
   assert args.overrides == {'seed': '2'}
+
+
+@pytest.mark.parametrize(
+  'kind, text, value',
+  [
+    (command_line.step('best'), 'best', 'best'),
+    (command_line.step('best', 'all'), '12', 12),
+    (command_line.above_zero, '0.5', 0.5),
+  ],
+)
+def test_types_of_arguments(kind, text, value):
+  assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+  'kind, text, message',
+  [
+    (command_line.step('best'), 'last', "'last' is no step, nor best"),
+    (command_line.step(), '-1', "'-1' is no step"),
+    (command_line.step('a', 'b'), '9' * 5000, 'is no step, nor a, nor b'),
+    (command_line.above_zero, 'inf', "'inf' is no number above 0"),
+    (command_line.above_zero, '-1', "'-1' is no number above 0"),
+    (command_line.above_zero, 'x', "'x' is no number above 0"),
+  ],
+)
+def test_values_that_are_refused(kind, text, message):
+  with pytest.raises(argparse.ArgumentTypeError, match=message):
+    kind(text)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sagan_jax import data, errors
+from sagan_jax.data import cifar10_binary
 
 
 @pytest.mark.parametrize('form', data.KINDS)
@@ -45,3 +46,13 @@ modules = {f'sagan_jax.data.{module}' for module, _ in data.KINDS.values()}
 assert not modules & set(sys.modules)
 """
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_known_numbers_of_classes_are_those_of_the_sources():
+  opened = data.make_source('shapes', image_size=8, num_examples=1)
+  assert data.known_num_classes('shapes') == opened.num_classes
+  names = len(cifar10_binary.CLASS_NAMES)
+  assert data.known_num_classes('cifar10_binary:DIR') == names
+  assert data.known_num_classes('tfds:cifar10') == names
+  assert data.known_num_classes('folder:DIR') is None
+  assert data.known_num_classes('tfds:mnist') is None

@@ -1,6 +1,7 @@
 """What is due at a step, and whether it is done already."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -148,5 +149,13 @@ def test_evaluations_keep_to_their_share_of_the_time(
   assert event.is_done(step) == scored
   text = f'step {step}: no evaluation, they have had 30.0% of the time'
   assert any(text in line for line in said) == (not scored)
+  if scored:  # A kill may have come right after the record.
+    shutil.rmtree(tmp_path / 'scores')
+    event._writer = log.Writer(tmp_path, step, tensorboard=False)
+    assert event.is_done(step)
+    made = {path.name for path in (tmp_path / 'scores').iterdir()}
+    assert made == {'scores.md'}  # One score is no plot.
+    assert '"eval/fid_random/' in (tmp_path / 'metrics.jsonl').read_text()
+    event._writer.close()
   board.close()
   run.checkpointer.close()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sagan_jax import errors
+from sagan_jax.drills import poison
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import loop, nonfinite, rollbacks
 from tests.support import compilation, tiny
@@ -32,7 +33,7 @@ def train(workdir, poisoned, stop_at=None, **changes):
   changes = {'num_steps': 12, 'checkpoint__every_steps': 4} | changes
   one = tiny.trainer(workdir, prefetch=1, **changes)
   for step in poisoned:
-    tiny.poison(one.run.source, step - 1)
+    poison.whiten(one.run.source, step - 1, seed=0)
   if stop_at:
     next_batch = loop.Loop._next
 

@@ -2,105 +2,33 @@
 
   python -m tests.support.faulty main FAULT --workdir=...
 
-FAULT is PROCESS:KIND:STEP, of one process (or `*`, all); `none` for none. After
-that step, or in that phase, the process does what a function below says.
+FAULT is as of `drills.faults`, or one of those below; `none` for none.
 
 `poison` is of the data of a step, for which all have a discriminator that finds
 NaN in it.
 """
 
-import ctypes
-import itertools
 import os
-import resource
-import signal
 import sys
 import time
 from unittest import mock
 
-from sagan_jax import errors, evaluate, main
+from sagan_jax import evaluate, main
+from sagan_jax.drills import faults
 from sagan_jax.run import command
 
 COMMANDS = {'main': main.main, 'evaluate': evaluate.main}
 SLOW_SECS = 11
 
 
-def _raise():
-  raise KeyError('a fault of the program')
-
-
 def _raise_as_if_another_had_died():
   raise ValueError('Gloo AllReduce failed: Connection closed by peer')
 
 
-def _hold_the_lock():
-  while True:  # A signal ends the sleep, which, of a PyDLL, holds the lock.
-    ctypes.PyDLL(None).sleep(1000)
-
-
-def _stall():
-  time.sleep(1000)
-
-
-def _stop():
-  os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def _kill():
-  os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _fill_the_disk():
-  resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-
-
-def _terminate():
-  os.kill(os.getpid(), signal.SIGTERM)
-  time.sleep(1.5)  # Until it is agreed where all stop, so that this is here.
-
-
-KINDS = {
-  'raise': _raise,
-  'accuse': _raise_as_if_another_had_died,
-  'lock': _hold_the_lock,
-  'stall': _stall,
-  'stop': _stop,
-  'kill': _kill,
-  'disk': _fill_the_disk,
-  'terminate': _terminate,
-}
-
-
-def _act(kind):
-  os.write(2, f'fault at {time.time()}\n'.encode())
-  KINDS[kind]()
-
-
-def _before(owner, name, action):
-  """Lets a method, or a function of a module, do something first."""
-  method = getattr(owner, name)
-
-  def changed(self, *arguments, **options):
-    action(self, *arguments)
-    return method(self, *arguments, **options)
-
-  setattr(owner, name, changed)
-
-
-def _end_batches(build, step):
-  """Lets batches be readable up to a step."""
-  make = build.host_batches
-
-  def until(source, config, start):
-    yield from itertools.islice(make(source, config, start), step - start)
-    os.write(2, f'fault at {time.time()}\n'.encode())
-    raise errors.UserError('cannot read x.png')
-
-  build.host_batches = until
-
-
-def _damage_for_this_one(checkpoint, step):
+def _damage_for_this_one(step):
   """Lets this process read a checkpoint otherwise than it is."""
+  from sagan_jax.checkpoints import checkpoint
+
   restore = checkpoint.Checkpointer.restore
 
   def changed(self, target, found):
@@ -112,59 +40,23 @@ def _damage_for_this_one(checkpoint, step):
   checkpoint.Checkpointer.restore = changed
 
 
-def _install(kind, where):
-  from sagan_jax import data
-  from sagan_jax.checkpoints import checkpoint
-  from sagan_jax.evaluation import evaluator
-  from sagan_jax.gan import build
-  from sagan_jax.run import loop
-  from tests.support import tiny
-
-  if kind == 'poison':
-    make_source = data.make_source
-
-    def poisoned(*arguments, **options):
-      source = make_source(*arguments, **options)
-      tiny.poison(source, int(where) - 1)
-      return source
-
-    data.make_source = poisoned
-    return
-  phases = {
-    'compile': (build, 'lower_step'),
-    'save': (checkpoint.Checkpointer, 'save'),
-    'evaluation': (evaluator.Evaluator, 'of_state'),
-  }
-  if kind == 'unreadable':
-    _end_batches(build, int(where))
-    return
+def _install(fault):
+  kind, _, where = fault.partition(':')
   if kind == 'misread':
-    _damage_for_this_one(checkpoint, int(where))
-    return
-  phase, _, rest = kind.rpartition('-')
-  if kind == 'slow':  # Once in every phase that may be.
-    for owner, name in phases.values():
+    _damage_for_this_one(int(where))
+  elif kind == 'slow':  # Once in every phase that may be.
+    for point in 'compile', 'save', 'evaluation':
       left = [SLOW_SECS]
-      _before(
-        owner, name, lambda *_, left=left: left and time.sleep(left.pop())
-      )
-  elif phase:
-    _before(*phases[phase], lambda *_: _act(rest))
-  else:
-
-    def at_step(_, batches, state):
-      del batches
-      if int(state.step) == int(where):
-        _act(kind)
-
-    _before(loop.Loop, '_next', at_step)
+      faults.surround(point, lambda left=left: left and time.sleep(left.pop()))
+  elif kind != 'none':
+    faults.ACTIONS['accuse'] = _raise_as_if_another_had_died
+    faults.install(fault)
 
 
 def _faulty(argv):
   name, fault, *argv = sys.argv[1:]
-  process, _, rest = fault.partition(':')
-  kind, _, where = rest.partition(':')
-  concerned = process == '*' or f'--process_id={process}' in argv
+  concerned, fault = faults.addressed(fault, argv)
+  kind, _, where = fault.partition(':')
   if concerned and kind == 'differ':
     argv.append('--config.seed=7')
   index = [a.split('=')[1] for a in argv if a.startswith('--process_id=')]
@@ -173,7 +65,7 @@ def _faulty(argv):
   if concerned and kind == 'cd':  # Into a directory of its own.
     os.chdir(os.path.join(where, *index))
   elif concerned and kind != 'differ':
-    _install(kind, where)
+    _install(fault)
   if index:
     _keep_programs()
   from tests.support import tiny

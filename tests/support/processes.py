@@ -15,8 +15,7 @@ import sys
 import tempfile
 import time
 
-from sagan_jax.gan import state as state_lib
-from sagan_jax.run.run import Run
+from sagan_jax.drills import evidence
 from tests.conftest import ROOT
 from tests.support import commands, compilation, tiny
 
@@ -130,11 +129,7 @@ def assert_goes_on_exactly(workdir, *arguments):
   code, _, output = run(workdir, *arguments)
   assert code == 0, output
   assert 'watchdog' not in output
-  one = undisturbed()
-  assert digest(workdir) == digest(one)
-  assert metrics(workdir) == metrics(one)
-  assert scores(workdir) == scores(one)
-  assert pictures(workdir) == pictures(one)
+  assert differences(workdir, undisturbed()) == []
 
 
 def undisturbed():
@@ -163,21 +158,11 @@ def _once(name, make):
   return workdir
 
 
-def digest(workdir):
-  """Of the last state of a run."""
+def differences(workdir, other):
+  """What two runs have not in common, of all that they have left; lines."""
   with tiny.small_networks():
-    run = Run.open(workdir)
-    found = state_lib.digest(run.restore())
-    run.checkpointer.close()
-  return found
-
-
-def metrics(workdir):
-  """The rows of the log, without speeds."""
-  return [
-    {k: v for k, v in row.items() if not k.startswith('perf/')}
-    for row in commands.rows(pathlib.Path(workdir))
-  ]
+    found, wanted = (evidence.of(x) for x in (workdir, other))
+  return evidence.differences(found, wanted)
 
 
 def scores(workdir):
@@ -185,11 +170,6 @@ def scores(workdir):
   lines = (workdir / 'evaluations.jsonl').read_text().splitlines()
   records = [json.loads(line) for line in lines]
   return {r['protocol']['step']: r['scores'] for r in records}
-
-
-def pictures(workdir):
-  """The bytes of all grids, by name."""
-  return {p.name: p.read_bytes() for p in (workdir / 'samples').iterdir()}
 
 
 def terminate(launcher, index, number=signal.SIGTERM):

@@ -16,6 +16,7 @@ import pytest
 
 from sagan_jax import models
 from sagan_jax.config import schema
+from sagan_jax.drills import poison as poison_lib
 from sagan_jax.models import discriminator, generator, layers, norm
 from sagan_jax.run import trainer as trainer_lib
 from sagan_jax.run.run import Run
@@ -89,27 +90,7 @@ class Discriminator(discriminator.Discriminator):
     return layers.SNDense(1, name='dense')(x)[:, 0] + jnp.sum(by_class * x, -1)
 
 
-class PoisonedDiscriminator(Discriminator):
-  """Finds NaN in images that are white all over."""
-
-  @nn.compact
-  def __call__(self, x, label):
-    """Returns logits [B]."""
-    poison = jnp.where((x > 0.999).all((1, 2, 3)), jnp.nan, 1.0)
-    return super().__call__(x, label) * poison
-
-
-def poison(source, number, seed=0):
-  """Makes the first image of a batch white, as a seed orders them."""
-  batches = source.batches
-
-  def poisoned(*, start=0, **options):
-    for i, batch in enumerate(batches(start=start, **options), start):
-      if i == number and options['seed'] == seed:
-        batch['image'][0] = 255
-      yield batch
-
-  source.batches = poisoned
+PoisonedDiscriminator = poison_lib.poisonable(Discriminator)
 
 
 @contextlib.contextmanager
