@@ -55,7 +55,8 @@ def test_losses_do_not_depend_on_the_mesh():
   for name in ('d_loss', 'g_loss'):
     # They did train.
     assert np.abs(one[name][-1] - one[name][0]) > 0.5
-    np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-5)
+    # Adam makes updates of the rounding of zero gradients: 5e-5 by step 20.
+    np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-4)
 
 
 def test_every_step_of_the_recipe_is_the_same_on_any_mesh():
@@ -141,7 +142,8 @@ def test_every_device_convolves_its_own_images(variant, images):
     r'= \w+\[(\d+),[\d,]+\]\S* convolution\(', _text(variant)
   )
   assert len(batches) > 50
-  assert {int(batch) for batch in batches} == {images}
+  # The discriminator sees real and generated ones at once.
+  assert {int(batch) for batch in batches} == {images, 2 * images}
 
 
 def test_eight_devices_share_the_work():

@@ -45,6 +45,8 @@ class TinyGenerator(nn.Module):
 class TinyDiscriminator(nn.Module):
   """A dense layer, and a projection of its rectified output."""
 
+  spectral_gradient: str = 'constant'
+
   @nn.compact
   def __call__(self, x, label):
     x = x.reshape(-1, TINY_SIZE * TINY_SIZE * 3)
