@@ -4,11 +4,13 @@ import contextlib
 import errno
 import fnmatch
 import importlib.util
+import io
 import json
 import os
 import re
 import secrets
 import stat
+from typing import cast
 
 from etils import epath
 
@@ -158,7 +160,7 @@ def writing(path):
     ) from e
 
 
-def open_file(path, buffering=-1):
+def open_file(path, buffering=-1) -> io.BufferedReader:
   """Opens a file for reading that is one: no pipe, device or folder.
 
   Those may never end, or never answer.
@@ -174,13 +176,15 @@ def open_file(path, buffering=-1):
     OSError: if it cannot be opened, or is something else.
   """
   if is_remote(path):
-    return epath.Path(path).open('rb')
+    return cast(io.BufferedReader, epath.Path(path).open('rb'))
   # Else the opening of a pipe waits for somebody who writes.
   descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
   try:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
-      return open(descriptor, 'rb', buffering=buffering)
+      return cast(
+        io.BufferedReader, open(descriptor, 'rb', buffering=buffering)
+      )
     if stat.S_ISDIR(mode):
       raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     raise OSError(errno.EINVAL, 'it is no file, but a pipe or a device')

@@ -89,7 +89,7 @@ def _stray(entry):
   return 'they hold what no save writes' if _is_odd(entry.path) else None
 
 
-def _is_odd(folder, most_bytes=_MAX_TEXT_BYTES):
+def _is_odd(folder, most_bytes: float = _MAX_TEXT_BYTES):
   """Whether there is what orbax would wait for, or read without an end."""
   try:
     with os.scandir(folder) as entries:

@@ -39,7 +39,7 @@ class Sampler:
     )
     self._ready = gan.generator.clone(spectral_gradient=None)
 
-    def moments_of_batch(batch, params, stats):
+    def of_share(batch, params, stats):
       _, new = moments_of.apply(
         {'params': params, **stats},
         *batch,
@@ -48,13 +48,13 @@ class Sampler:
       )
       return new['batch_stats']
 
-    whole = None
+    moments_of_batch, whole = of_share, None
     if gan.batch_sharding is not None:
       mesh = gan.batch_sharding.mesh
       whole = sharding.replicated(mesh)
       # One order of sums, as in training, for any number of processes.
       if mesh.size > 1 and batch_size % mesh.size == 0:
-        moments_of_batch = sharding.on_every_device(moments_of_batch, mesh)
+        moments_of_batch = sharding.on_every_device(of_share, mesh)
 
     @functools.partial(jax.jit, out_shardings=whole)
     def moments(params, stats, key):

@@ -105,7 +105,9 @@ def iterate(params, spectral, *, gradient='constant'):
   inner = {
     k: iterate(params[k], v, gradient=gradient) for k, v in spectral.items()
   }
-  return tuple({k: v[i] for k, v in inner.items()} for i in range(2))
+  return {k: v[0] for k, v in inner.items()}, {
+    k: v[1] for k, v in inner.items()
+  }
 
 
 def normalize_all(params, spectral):
