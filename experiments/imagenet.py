@@ -122,6 +122,9 @@ def get_config():
   c.checkpoint.every_steps = 2000  # As many are lost, at most, to a kill -9.
   c.checkpoint.keep_last = 3  # Of these, how many stay.
   c.checkpoint.keep_every_steps = 50_000  # These stay; None: only the last.
+  # How long a run trains on while its disk is full and nothing can be saved,
+  # in seconds; 0: it ends at once. Several processes end at once.
+  c.checkpoint.full_disk_secs = 1800
 
   c.eval = ConfigDict()  # The protocol of the scores, and when they are made.
   c.eval.every_steps = placeholder(int)  # None: only by sagan_jax.evaluate.

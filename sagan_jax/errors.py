@@ -1,4 +1,4 @@
-"""The one kind of error that is not ours."""
+"""The one kind of error that is not ours, and one that may pass."""
 
 
 class UserError(ValueError):
@@ -9,3 +9,7 @@ class UserError(ValueError):
   which key or file to change. Every other exception is a fault of this package
   and shows its traceback.
   """
+
+
+class DiskFull(UserError):
+  """A disk, or somebody's share of one, has no room."""

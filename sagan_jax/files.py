@@ -1,18 +1,23 @@
 """Paths, local or remote, and files that are there whole or not at all."""
 
 import contextlib
+import errno
 import fnmatch
 import importlib.util
 import json
 import os
 import re
 import secrets
+import stat
 
 from etils import epath
 
 from sagan_jax import errors
 
-_MAX_JSON_BYTES = 2**28  # The names of all files of a large data set fit.
+# Parsed, JSON may take thirty times its bytes; the names of 300,000 classes fit.
+MAX_JSON_BYTES = 2**24
+FULL = (errno.ENOSPC, errno.EDQUOT)  # A disk, or a share of it.
+_DEEPEST = 50  # Levels; what is written here has a dozen at most.
 # {scheme of a URL: the package that reads and writes it, where TensorFlow is
 # not}.
 PACKAGES = {
@@ -101,8 +106,8 @@ def write(path, content):
   Raises:
     UserError: if it cannot be written, with the reason.
   """
-  if isinstance(content, str):
-    content = content.encode()
+  if isinstance(content, str):  # Names of files may be no text.
+    content = content.encode(errors='backslashreplace')
   path = epath.Path(path)
   with writing(path):
     if is_remote(path):  # An object appears when it is complete.
@@ -146,41 +151,149 @@ def writing(path):
   try:
     yield
   except OSError as e:
-    raise errors.UserError(
+    kind = errors.DiskFull if e.errno in FULL else errors.UserError
+    raise kind(
       f'cannot write {os.fspath(path)}: {e.strerror or e}; free space there, '
       'mend its permissions, or choose another directory'
     ) from e
+
+
+def open_file(path, buffering=-1):
+  """Opens a file for reading that is one: no pipe, device or folder.
+
+  Those may never end, or never answer.
+
+  Args:
+    path: of a file, local or a URL, or of a link to one.
+    buffering: as of `open`.
+
+  Returns:
+    A binary file.
+
+  Raises:
+    OSError: if it cannot be opened, or is something else.
+  """
+  if is_remote(path):
+    return epath.Path(path).open('rb')
+  # Else the opening of a pipe waits for somebody who writes.
+  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  try:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+      return open(descriptor, 'rb', buffering=buffering)
+    if stat.S_ISDIR(mode):
+      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, 'it is no file, but a pipe or a device')
+  except BaseException:
+    os.close(descriptor)
+    raise
+
+
+def open_to_append(path):
+  """Opens a local file for appending, without a buffer; made if need be.
+
+  Args:
+    path: of a file; of no link, which could lead to any file.
+
+  Returns:
+    A binary file.
+
+  Raises:
+    OSError: if it cannot be opened, or is something else.
+  """
+  flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+  check_own(path)
+  return open(os.open(path, flags | os.O_NOFOLLOW, 0o666), 'ab', buffering=0)
+
+
+def check_own(path):
+  """Raises OSError where there is something else than a file at a path."""
+  with contextlib.suppress(FileNotFoundError):
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+      raise OSError(errno.EINVAL, 'it is no file, but a link or something else')
+
+
+def read(path, most_bytes):
+  """Reads a file that anybody may have written.
+
+  Args:
+    path: of a file, local or a URL.
+    most_bytes: that it may have; looked at before anything is read.
+
+  Returns:
+    Its content, bytes.
+
+  Raises:
+    UserError: if it cannot be read, is no file, or has more bytes.
+  """
+  path = epath.Path(path)
+  try:
+    with open_file(path) as file:
+      size = file.seek(0, os.SEEK_END)
+      file.seek(0)
+      if size <= most_bytes:
+        return file.read(size)  # No more, if it grows meanwhile.
+  except OSError as e:
+    raise errors.UserError(
+      f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '
+      'permissions, or restore it from a copy'
+    ) from e
+  raise errors.UserError(
+    f'{os.fspath(path)} is damaged: it has {size:,} bytes, {most_bytes:,} are '
+    'the most for what is written here; restore it from a copy'
+  )
+
+
+def lines(file, most_bytes=2**20):
+  """Yields the lines of a binary file up to one longer than any, then b'\\n'."""
+  while line := file.readline(most_bytes):
+    if len(line) == most_bytes and not line.endswith(b'\n'):
+      yield b'\n'
+      return
+    yield line
 
 
 def read_json(path):
   """Reads a JSON file.
 
   Args:
-    path: of a file.
+    path: of a file, local or a URL.
 
   Returns:
     What it holds.
 
   Raises:
-    UserError: if it cannot be read or is not JSON.
+    UserError: if it cannot be read, has more than `MAX_JSON_BYTES` or is not
+      JSON.
   """
-  path = epath.Path(path)
+  content = read(path, MAX_JSON_BYTES)
   try:
-    if (size := path.stat().length) > _MAX_JSON_BYTES:
-      raise errors.UserError(
-        f'{os.fspath(path)} is damaged: it has {size:,} bytes, more than any '
-        'that is written here; restore it from a copy'
-      )
-    return json.loads(path.read_text())
-  except errors.UserError:
-    raise
-  except OSError as e:
-    raise errors.UserError(
-      f'cannot read {os.fspath(path)}: {e.strerror or e}; mend its '
-      'permissions, or restore it from a copy'
-    ) from e
-  except (ValueError, RecursionError) as e:  # Also of bytes that are no text.
+    return parse_json(content)
+  except ValueError as e:
     raise errors.UserError(
       f'{os.fspath(path)} is damaged: it is not JSON ({e}); restore it from a '
       'copy, or delete what it describes and make that again'
     ) from e
+
+
+def parse_json(content):
+  """What JSON in UTF-8, as bytes, holds.
+
+  Raises:
+    ValueError: if it is no JSON, or nested too deeply.
+  """
+  try:
+    found = json.loads(content.decode())
+  except RecursionError as e:
+    raise ValueError('it is nested too deeply') from e
+  level = [found]
+  for _ in range(_DEEPEST):
+    level = [
+      inner
+      for each in level
+      if isinstance(each, (dict, list))
+      for inner in (each.values() if isinstance(each, dict) else each)
+    ]
+  if level:
+    raise ValueError('it is nested too deeply')
+  return found

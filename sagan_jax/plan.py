@@ -120,18 +120,23 @@ def _before(path, topology):
   if path is None:
     return None
   before = files.read_json(files.as_path(path))
-  if not isinstance(before, dict) or not isinstance(
-    before.get('origins'), dict
+  origins = before.get('origins') if isinstance(before, dict) else None
+  if not isinstance(origins, dict) or not all(
+    map(_is_cycles, origins.values())
   ):
     raise errors.UserError(
       f'--compare={path} is no plan for a TPU; give what --json wrote'
     )
-  if before['topology'] != topology.name:
+  if before.get('topology') != topology.name:
     raise errors.UserError(
-      f'--compare={path} is of {before["topology"]}, this is {topology.name}; '
-      'give one of the same --topology'
+      f'--compare={path} is of {str(before.get("topology"))[:40]}, this is '
+      f'{topology.name}; give one of the same --topology'
     )
   return before
+
+
+def _is_cycles(value):
+  return isinstance(value, (int, float)) and 0 <= value < 1e18
 
 
 def _save(rows, path):

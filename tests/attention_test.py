@@ -13,14 +13,14 @@ from sagan_jax.pictures.attention import page
 from sagan_jax.run import command
 from sagan_jax.run.run import Run
 from tests.pictures.page_test import Elements
-from tests.support import compilation, known_attention
+from tests.support import known_attention
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope='module')
 def known_networks():
-  with known_attention.networks(), compilation.cheap_compilation():
+  with known_attention.networks():
     yield
 
 

@@ -11,7 +11,7 @@ from sagan_jax import benchmark, errors
 from sagan_jax.benchmarks import tables
 from sagan_jax.cluster import distributed, sharding
 from sagan_jax.gan import build, flops, measure
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ FEW = ['--steps=2', '--warmup=1']
 
 @pytest.fixture(autouse=True)
 def networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -18,8 +18,8 @@ jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
-# Before the processes of pytest-xdist start: they share what they compile.
-compilation.cache_dir()
+# Also before the processes of pytest-xdist start, which share what they compile.
+compilation.make_cheap()
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -8,14 +8,14 @@ from sagan_jax import errors, evaluate
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.evaluation import protocol
 from sagan_jax.run import command, log, scoreboard, scoring, trainer
-from tests.support import commands, compilation, tiny
+from tests.support import commands, tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 
@@ -27,7 +27,7 @@ def _records(workdir):
 def trained(tmp_path_factory):
   """A directory with the checkpoints of steps 2, 4 and 6."""
   workdir = tmp_path_factory.mktemp('trained')
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     trainer.Trainer(tiny.opened(workdir, checkpoint__every_steps=2)).train()
   return workdir
 

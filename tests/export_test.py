@@ -12,7 +12,7 @@ from sagan_jax.run import command, exported, initial
 from sagan_jax.run.run import Run
 from sagan_jax.weights import biggan
 from tests.support import biggan as biggan_support
-from tests.support import compilation, exports, tiny
+from tests.support import exports, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def small(request):
   if 'biggan' in request.node.name:  # It has none like these.
     yield
     return
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 
@@ -28,7 +28,7 @@ def small(request):
 def workdir(tmp_path_factory):
   """A run of three classes, at step 7."""
   workdir = tmp_path_factory.mktemp('runs') / 'run'
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     run = initial.make_run(exports.export(), Run.open, workdir)
     run.checkpointer.close()
   return workdir

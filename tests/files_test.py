@@ -1,5 +1,7 @@
 """Paths that people write, and files that are there whole or not at all."""
 
+import errno
+import io
 import os
 import pathlib
 import re
@@ -101,7 +103,8 @@ def test_json_that_is_too_large_is_not_read(tmp_path):
   with open(tmp_path / 'x', 'wb') as file:
     file.truncate(2**30)  # Takes no room.
   with pytest.raises(
-    errors.UserError, match='x is damaged: it has 1,073,741,8'
+    errors.UserError,
+    match='x is damaged: it has 1,073,741,824 bytes, 16,777,216 are',
   ):
     files.read_json(tmp_path / 'x')
 
@@ -120,3 +123,82 @@ def test_matching_takes_the_name_of_the_directory_as_it_is(tmp_path):
     (directory / name).write_text('')
   found = files.matching(directory, '*.x')
   assert [path.name for path in found] == ['a.x', 'b.x']
+
+
+def _pipe(path):
+  os.mkfifo(path)
+
+
+def _device(path):
+  path.symlink_to('/dev/zero')
+
+
+def _folder(path):
+  path.mkdir()
+
+
+@pytest.mark.parametrize(
+  ('make', 'why'),
+  [
+    (_pipe, 'it is no file, but a pipe or a device'),
+    (_device, 'it is no file, but a pipe or a device'),
+    (_folder, 'Is a directory'),
+  ],
+)
+def test_what_never_ends_is_not_read(tmp_path, make, why):
+  make(tmp_path / 'x')
+  with pytest.raises(errors.UserError, match=f'cannot read .*/x: {why}; mend'):
+    files.read(tmp_path / 'x', 10)
+
+
+def test_no_more_is_read_than_may_be(tmp_path):
+  (tmp_path / 'x').write_bytes(b'0123456789')
+  assert files.read(tmp_path / 'x', 10) == b'0123456789'
+  match = 'x is damaged: it has 10 bytes, 9 are the most'
+  with pytest.raises(errors.UserError, match=match):
+    files.read(tmp_path / 'x', 9)
+
+
+def test_appending_follows_no_link_and_waits_for_no_pipe(tmp_path):
+  (tmp_path / 'other').write_text('theirs')
+  (tmp_path / 'link').symlink_to('other')
+  _pipe(tmp_path / 'pipe')
+  for name in ('link', 'pipe'):
+    with pytest.raises(OSError, match='it is no file, but a link or something'):
+      files.open_to_append(tmp_path / name)
+  assert (tmp_path / 'other').read_text() == 'theirs'
+  for text in (b'a', b'b'):
+    with files.open_to_append(tmp_path / 'mine') as file:
+      file.write(text)
+  assert (tmp_path / 'mine').read_text() == 'ab'
+
+
+def test_lines_end_with_one_that_is_too_long():
+  file = io.BytesIO(b'a\n\n1234567\nb\n12345678\nc\n')
+  found = list(files.lines(file, most_bytes=8))
+  assert found == [b'a\n', b'\n', b'1234567\n', b'b\n', b'\n']
+  assert list(files.lines(io.BytesIO(b'a\ncut'))) == [b'a\n', b'cut']
+
+
+@pytest.mark.parametrize('depth', [49, 51, 10**5])
+def test_json_may_not_be_deep(depth):
+  content = b'[' * depth + b']' * depth
+  if depth < 50:
+    files.parse_json(content)
+    return
+  with pytest.raises(ValueError, match='it is nested too deeply'):
+    files.parse_json(content)
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_is_told_apart(number):
+  kind = errors.UserError if number == errno.EROFS else errors.DiskFull
+  with pytest.raises(errors.UserError, match='cannot write /x') as e:
+    with files.writing('/x'):
+      raise OSError(number, os.strerror(number))
+  assert type(e.value) is kind
+
+
+def test_a_name_that_is_no_text_is_written_escaped(tmp_path):
+  files.write(tmp_path / 'x', 'a\udcff')
+  assert (tmp_path / 'x').read_bytes() == rb'a\udcff'

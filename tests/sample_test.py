@@ -12,14 +12,14 @@ import sagan_jax
 from sagan_jax import sample
 from sagan_jax.gan import chunks
 from sagan_jax.run import command
-from tests.support import commands, compilation, mistakes, tiny
+from tests.support import commands, mistakes, tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -45,9 +45,8 @@ class Record:
     Raises:
       UserError: if it cannot be written.
     """
-    with files.writing(self._path), open(self._path, 'a') as file:
-      file.write(_line(row))
-      file.flush()
+    with files.writing(self._path), files.open_to_append(self._path) as file:
+      file.write(_line(row).encode())
       os.fsync(file.fileno())
     self._lines.append(row)
 
@@ -57,9 +56,13 @@ def _line(value):
 
 
 def _read(path):
-  *lines, _ = path.read_text().split('\n')  # What follows the last is torn.
+  content = files.read(path, files.MAX_JSON_BYTES)
+  *lines, _ = content.split(b'\n')  # What follows the last is torn.
   try:
-    return [json.loads(line) for line in lines] or [None]
+    first, *rows = [files.parse_json(line) for line in lines] or [None]
+    if not all(isinstance(r, dict) and 'cell' in r for r in rows):
+      raise ValueError('it holds what are no figures of a cell')
+    return [first, *rows]
   except ValueError as e:
     raise errors.UserError(
       f'{path} is damaged ({e}); delete it, or set --output to another directory'

@@ -7,9 +7,7 @@ restores what a bad disk has made of the rest.
 """
 
 import contextlib
-import functools
 import os
-import re
 from typing import Any
 
 import jax
@@ -18,10 +16,16 @@ from absl import logging
 
 from sagan_jax import errors, files
 from sagan_jax.checkpoints import damage as checkpoint_damage
-from sagan_jax.checkpoints import leaf_sums, listing, orbax_manager, retention
+from sagan_jax.checkpoints import (
+  failures,
+  leaf_sums,
+  listing,
+  orbax_manager,
+  restoring,
+  retention,
+)
 from sagan_jax.checkpoints import table as checkpoint_table
 from sagan_jax.cluster import agree
-from sagan_jax.gan import state as state_lib
 
 
 class Checkpointer:
@@ -53,6 +57,8 @@ class Checkpointer:
     self._writes = writes
     self._keep = keep_last, keep_every_steps
     self._undeleted = set()
+    self._on_full = None
+    self._begun = None
     self._searches = 0
     if self.directory.exists() and not self.directory.is_dir():
       raise errors.UserError(
@@ -63,16 +69,19 @@ class Checkpointer:
       if writes:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._clean()
-      self._manager = orbax_manager.open_manager(
-        self.directory,
-        failed=self._end_others,
-        saved=self._delete_old,
-        writes=writes,
-      )
+      self._manager = self._open_manager()
     for line in listing.complaints(
       self.directory, listing.read(self.directory)
     ):
       log(line)
+
+  def _open_manager(self):
+    return orbax_manager.open_manager(
+      self.directory,
+      failed=self._end_others,
+      saved=self._delete_old,
+      writes=self._writes,
+    )
 
   def steps(self):
     """The steps there are checkpoints of on the disk, ascending."""
@@ -98,9 +107,10 @@ class Checkpointer:
       UserError: if this or an earlier save failed, or the directory has an
         entry of this step or a later one.
     """
-    step = int(state.step)
+    step, saved = int(state.step), None
     with self._writing(f'the checkpoint of step {step}'):
       self._make_room(step)
+      self._begun = step
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -114,12 +124,28 @@ class Checkpointer:
           ),
         ),
       )
+    if saved is None:  # The disk is full.
+      return
     if not saved:
       raise errors.UserError(
         f'the checkpoint of step {step} was not written: {self.directory} '
         f'already has one of step {self.last_step()}; move that away, if this '
         'run did not make it, and run the same command again'
       )
+
+  def survive_full_disk(self, on_full):
+    """From now on a full disk loses a state and raises nothing here.
+
+    Only for a process that saves alone.
+
+    Args:
+      on_full: called with a `DiskFull`, which it may raise.
+    """
+    self._on_full = on_full
+
+  def has_begun(self, step):
+    """Whether a step is saved, or is being saved and has not failed yet."""
+    return step == self._begun or step in self.steps()
 
   def restore(self, target, step):
     """Reads the state of a step.
@@ -138,41 +164,9 @@ class Checkpointer:
       checkpoint_damage.Damaged: if it is incomplete, or differs from what was saved.
       UserError: if the checkpoint is of another model or format.
     """
-    path = self.directory / str(step)
-    saved, sums = checkpoint_table.read(path)
-    fresh = [
-      name
-      for name in state_lib.FRESH
-      if not any(re.match(rf'\.{name}\b', leaf) for leaf in saved)
-    ]
-    wanted = checkpoint_table.table(target.replace(**dict.fromkeys(fresh)))
-    checkpoint_table.check_same_model(saved, wanted, path)
-    wanted = jax.tree.map(
-      ocp.utils.to_shape_dtype_struct,
-      {k: v for k, v in vars(target).items() if k not in fresh},
+    return restoring.restore(
+      self._manager, self.directory, target, step, self._log
     )
-    try:
-      found = self._manager.restore(
-        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-      )['state']
-    except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
-      raise
-    except Exception as e:  # Orbax has no class of its own: plain Exception.
-      raise checkpoint_damage.refusal(path, e) from e
-    state = target.replace(**dict.fromkeys(fresh), **found)
-    wrong = checkpoint_table.difference(state, saved, sums)
-    if wrong:
-      raise checkpoint_damage.Damaged(path, f'{wrong} is not what was saved')
-    if fresh:
-      self._log(
-        f'{path} was saved before the state had {", ".join(fresh)}: fresh there'
-      )
-      state = jax.jit(
-        functools.partial(state_lib.with_fresh, names=fresh),
-        donate_argnums=0,
-        out_shardings=jax.tree.map(lambda x: x.sharding, target),
-      )(state)
-    return state
 
   def restore_newest(self, target) -> Any:
     """Reads the newest state that is as it was saved.
@@ -253,6 +247,7 @@ class Checkpointer:
 
   def close(self):
     """Waits, then gives up the background threads; raises as `check` does."""
+    self._on_full = None  # Nobody would save the state again.
     with self._writing():
       try:
         self._manager.wait_until_finished()
@@ -261,6 +256,8 @@ class Checkpointer:
 
   def _end_others(self, error):
     """Tells other processes of a failed save: their part would wait for it."""
+    if self._on_full:  # There are none; who trains finds out by `check`.
+      return
     try:
       with self._writing():
         raise error
@@ -279,17 +276,20 @@ class Checkpointer:
     except jax.errors.JaxRuntimeError:  # Of the device, not of the files.
       raise
     except Exception as e:  # Orbax has no class of its own: plain Exception.
-      last = self.last_step()
-      earlier = (
-        'there is no earlier one'
-        if last is None
-        else f'that of step {last} is intact'
-      )
-      raise errors.UserError(
-        f'{what} could not be written to {self.directory} '
-        f'({orbax_manager.in_one_line(e)}); {earlier}: free space there or mend its '
-        'permissions, and run the same command again'
-      ) from e
+      failure = failures.of_save(what, self.directory, self.last_step(), e)
+      if not isinstance(failure, errors.DiskFull) or not self._on_full:
+        raise failure from e
+      self._begin_anew()
+      self._on_full(failure)
+
+  def _begin_anew(self):
+    """Gives up what a failed save has left, in memory and on the disk."""
+    self._begun = None
+    with contextlib.suppress(Exception):  # It raises what it has raised.
+      self._manager.close()
+    with contextlib.suppress(errors.UserError):  # A thread may still be at it.
+      self._clean()
+    self._manager = self._open_manager()
 
 
 def _everywhere(name, found):

@@ -5,6 +5,7 @@ one; whether it is damaged is seen when it is read. A directory is listed once,
 and nothing is looked at but what has a number as name.
 """
 
+import math
 import os
 import re
 from typing import NamedTuple
@@ -23,6 +24,8 @@ DELETED = '.deleted'
 _LEFTOVER = re.compile(rf'\d+(\.orbax-checkpoint-tmp.*|{re.escape(DELETED)})')
 _SET_ASIDE = re.compile(rf'\d+({re.escape(DAMAGED)}|{re.escape(STRAY)})')
 _STEP = re.compile('0|[1-9][0-9]{0,9}')
+_ARRAYS = 'd'  # A folder of files that TensorStore reads piece by piece.
+_MAX_TEXT_BYTES = 2**26  # Of all other files: descriptions in JSON.
 _SHOWN = 3  # Names in a line.
 
 
@@ -83,7 +86,25 @@ def _stray(entry):
     return 'they are no directories'
   if not any(os.path.exists(os.path.join(entry.path, x)) for x in PARTS):
     return 'there is nothing of a checkpoint in them'
-  return None
+  return 'they hold what no save writes' if _is_odd(entry.path) else None
+
+
+def _is_odd(folder, most_bytes=_MAX_TEXT_BYTES):
+  """Whether there is what orbax would wait for, or read without an end."""
+  try:
+    with os.scandir(folder) as entries:
+      for entry in entries:
+        if entry.is_dir():
+          most = math.inf if entry.name == _ARRAYS else most_bytes
+          if _is_odd(entry.path, most):
+            return True
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+          continue  # As good as missing, which is found when it is read.
+        elif not entry.is_file() or entry.stat().st_size > most_bytes:
+          return True
+  except OSError:  # It is being deleted, or cannot be read, which is told then.
+    pass
+  return False
 
 
 def complaints(directory: epath.Path, entries: Entries) -> list[str]:

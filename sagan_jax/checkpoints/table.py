@@ -31,13 +31,16 @@ def read(path):
   """
   try:
     meta = files.read_json(path / 'meta' / 'metadata')
-    version, leaves = meta['format'], dict(meta['leaves'])
-    sums = dict(meta.get('sums', {}))
-  except (ValueError, KeyError, TypeError) as e:  # A UserError too.
+    version, leaves = meta['format'], meta['leaves']
+    sums = meta.get('sums', {})
+    if not isinstance(leaves, dict) or not isinstance(sums, dict):
+      raise TypeError('its table is none')
+  # A UserError too; the last of what is no object.
+  except (ValueError, KeyError, TypeError, AttributeError) as e:
     raise damage.refusal(path, e) from e
   if version != FORMAT:
     raise errors.UserError(
-      f'the checkpoint {path} has format {version}, this version reads '
+      f'the checkpoint {path} has format {str(version)[:40]}, this version reads '
       f'{FORMAT}; use the version that it was trained with, or another '
       '--workdir'
     )
@@ -70,7 +73,7 @@ def check_same_model(saved, wanted, path):
     UserError: with what differs.
   """
   lines = [
-    f'{leaf}: checkpoint {saved.get(leaf, "nothing")}, '
+    f'{leaf[:99]}: checkpoint {str(saved.get(leaf, "nothing"))[:99]}, '
     f'model {wanted.get(leaf, "nothing")}'
     for leaf in sorted(saved.keys() | wanted.keys())
     if saved.get(leaf) != wanted.get(leaf)

@@ -108,6 +108,7 @@ class Checkpoint:
   every_steps: Count
   keep_last: Count
   keep_every_steps: Count | None
+  full_disk_secs: Annotated[int, Range(0, at_most=_MAX)] = 0
 
 
 @_section()

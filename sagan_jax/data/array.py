@@ -26,6 +26,7 @@ from etils import epath
 
 from sagan_jax import errors, files
 from sagan_jax.data import checksums, indexed, remote, source
+from sagan_jax.formats import npy_header
 
 FORMAT_VERSION = 1
 IMAGES_FILE = 'images.npy'
@@ -88,8 +89,16 @@ def _wrong_fields(fields: dict) -> list[str]:
   wrong = {
     name
     for name, kind in types.items()
-    if not isinstance(fields.get(name), typing.get_origin(kind) or kind)
+    if type(fields.get(name)) is not (typing.get_origin(kind) or kind)
   }
+  if 'class_names' not in wrong and not (
+    fields['class_names']
+    and all(isinstance(x, str) for x in fields['class_names'])
+  ):
+    wrong.add('class_names')
+  for name in {'num_examples', 'image_size'} - wrong:
+    if not 0 < fields[name] < 2**31:
+      wrong.add(name)
   for name in {'images_sha256', 'labels_sha256'} - wrong:
     if not re.fullmatch('[0-9a-f]{64}', fields[name]):  # Names a copied file.
       wrong.add(name)
@@ -191,8 +200,13 @@ def _open_map(
   _check_exists(path)
   local = remote.local_copy(path, sha256) if files.is_remote(path) else path
   try:
-    array = np.load(local, mmap_mode='r', allow_pickle=False)
-  except (ValueError, EOFError, OSError) as e:
+    with files.open_file(local) as file:
+      there, by_columns, kind = npy_header.read(file)
+      start = file.tell()
+    if by_columns:
+      raise ValueError('its values lie by columns')
+    array: np.ndarray = np.memmap(local, kind, 'r', start, there)
+  except (ValueError, OverflowError, OSError) as e:
     raise errors.UserError(
       f'{path} is cut short or damaged: {e}; copy it again, or prepare it again'
     ) from e

@@ -118,6 +118,11 @@ def _begin(src: source.Source, output: epath.Path, request: dict) -> int:
     raise errors.UserError(
       _other(output, 'an unfinished preparation', there, request)
     )
+  if done > request['num_examples']:
+    raise errors.UserError(
+      f'{path} is damaged: it says that {done:,} of {request["num_examples"]:,} '
+      'examples are done; remove the directory and prepare it again'
+    )
   row_bytes = request['image_size'] ** 2 * 3 + 4
   needed = (request['num_examples'] - done) * row_bytes + _SPARE_BYTES
   free = shutil.disk_usage(output).free
@@ -132,12 +137,14 @@ def _begin(src: source.Source, output: epath.Path, request: dict) -> int:
 
 def _read_progress(path: epath.Path) -> dict | None:
   """Returns the record of progress, None if there is none of ours."""
-  try:
-    record = json.loads(path.read_text())
-  except (FileNotFoundError, ValueError):
+  if not path.exists():
     return None
-  ours = isinstance(record, dict) and isinstance(record.get('done'), int)
-  return record if ours else None
+  try:
+    record = files.read_json(path)
+  except errors.UserError:
+    return None
+  done = record.get('done') if isinstance(record, dict) else None
+  return record if type(done) is int and done >= 0 else None
 
 
 def _other(output, what: str, there: dict, request: dict) -> str:
@@ -200,6 +207,8 @@ def _open_npy(path: epath.Path, shape: tuple[int, ...], dtype, done: int):
   Appended to rather than mapped: a full disk is then an error, not a SIGBUS.
   Without a buffer, which would be written once more when the file is closed.
   """
+  with files.writing(path):
+    files.check_own(path)
   header = io.BytesIO()
   np.lib.format.write_array_header_1_0(
     header,
@@ -221,7 +230,8 @@ def _open_npy(path: epath.Path, shape: tuple[int, ...], dtype, done: int):
       f'{path} is missing or shorter than {PROGRESS_FILE} says; remove the '
       'directory and prepare it again'
     )
-  file = open(path, 'r+b', buffering=0)
+  with files.writing(path):
+    file = open(path, 'r+b', buffering=0)
   file.seek(end)  # What follows the last record of progress is written anew.
   return file
 

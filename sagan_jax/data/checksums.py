@@ -119,8 +119,8 @@ def _cache_file() -> epath.Path:
 def _read() -> dict:
   """Returns what is remembered: nothing if that is missing or damaged."""
   try:
-    known = json.loads(_cache_file().read_text())
-  except (OSError, ValueError):
+    known = files.read_json(_cache_file())
+  except errors.UserError:
     return {}
   return known if isinstance(known, dict) else {}
 

@@ -29,6 +29,7 @@ CLASS_NAMES = (
 IMAGE_SIZE = 32
 RECORD_BYTES = 1 + 3 * IMAGE_SIZE**2
 
+_MAX_BYTES = 2**28  # Of a file; published ones have 31 MB.
 _PATTERNS = {'train': 'data_batch_*.bin', 'test': 'test_batch*.bin'}
 
 
@@ -83,10 +84,7 @@ def open_source(
 
 
 def _read(path: epath.Path) -> bytes:
-  try:
-    return path.read_bytes()
-  except OSError as e:
-    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
+  return files.read(path, _MAX_BYTES)
 
 
 def _parse(content: bytes, path: epath.Path) -> tuple[np.ndarray, np.ndarray]:

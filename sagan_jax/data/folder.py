@@ -18,7 +18,6 @@ import io
 import os
 
 import numpy as np
-from etils import epath
 
 from sagan_jax import errors, files, progress
 from sagan_jax.data import (
@@ -125,11 +124,14 @@ def load_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
 
 
 def _load(path: str, image_size: int) -> np.ndarray:
-  if not files.is_remote(path):
-    return image_file.decode_square(path, image_size)
   try:
-    content = epath.Path(path).read_bytes()
+    if not files.is_remote(path):
+      with files.open_file(path) as file:
+        return image_file.decode_square(file, image_size)
+    content = files.read(path, image_file.MAX_BYTES)
   except OSError as e:
+    raise image_file.UnreadableError(e.strerror or str(e)) from e
+  except errors.UserError as e:
     raise image_file.UnreadableError(str(e)) from e
   return image_file.decode_square(io.BytesIO(content), image_size)
 

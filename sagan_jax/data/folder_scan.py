@@ -170,10 +170,10 @@ def _read_header(path: str) -> tuple[int, bytes, int, str | None]:
     if files.is_remote(path):
       remote = epath.Path(path)
       size = remote.stat().length
-      with remote.open('rb') as file:
+      with files.open_file(path) as file:
         digest, side = _read_beginning(file)
     else:
-      with open(path, 'rb', buffering=0) as file:
+      with files.open_file(path, buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         digest, side = _read_beginning(file)
   except image_file.UnreadableError as e:

@@ -1,6 +1,7 @@
 """What a data set is, and what has changed between two of them."""
 
 import hashlib
+import itertools
 import json
 
 
@@ -52,25 +53,34 @@ def _class_files(old: dict, new: dict) -> list[str]:
   for name in new:
     if name not in old or old[name] == new[name]:
       continue
-    before, now = old[name][0], new[name][0]
-    if before == now:
+    before, now = _count(old[name]), _count(new[name])
+    if before is None or now is None:
+      lines.append(f'class {name}: other contents')
+    elif before == now:
       lines.append(f'class {name}: the same number of files, other contents')
     else:
       lines.append(f'class {name}: {now:,} files instead of {before:,}')
   return lines
 
 
-def _class_names(old: list[str], new: list[str]) -> list[str]:
+def _count(entry) -> int | None:
+  """The number of files of a class; None where a file says no such thing."""
+  first = entry[0] if isinstance(entry, list) and entry else None
+  return first if type(first) is int else None
+
+
+def _class_names(old: list, new: list) -> list[str]:
+  old, new = (list(map(str, names)) for names in (old, new))
   lines = []
   for what, names, others in (('added', new, old), ('removed', old, new)):
     if found := [name for name in names if name not in set(others)]:
       more = f' and {len(found) - 10} more' if len(found) > 10 else ''
       lines.append(f'classes {what}: {", ".join(found[:10])}{more}')
   if not lines and old != new:
-    where = next(i for i, name in enumerate(old) if name != new[i])
+    pairs = enumerate(itertools.zip_longest(new, old, fillvalue='nothing'))
+    where, now, before = next((i, a, b) for i, (a, b) in pairs if a != b)
     lines.append(
-      f'order of classes changed: number {where} is {new[where]}, it was '
-      f'{old[where]}'
+      f'order of classes changed: number {where} is {now}, it was {before}'
     )
   return lines
 

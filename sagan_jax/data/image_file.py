@@ -1,5 +1,6 @@
 """Encoded images -> squares of pixels, with Pillow."""
 
+import os
 import struct
 from typing import IO
 
@@ -10,6 +11,7 @@ FORMATS = ('JPEG', 'PNG', 'WEBP')
 # A few kilobytes of PNG can unfold to gigabytes. ImageNet's largest image has
 # some 52 million pixels; Pillow warns from 89 million on.
 MAX_PIXELS = 80_000_000
+MAX_BYTES = 2**28  # Of a file: `MAX_PIXELS` without compression.
 # A change of the decoded pixels must change this; it is in the fingerprint.
 PREPROCESSING = 'upright, centre square, antialiased bilinear, v2'
 
@@ -94,6 +96,11 @@ def decode_square(file: IO[bytes] | str, image_size: int) -> np.ndarray:
 
 def _open(file: IO[bytes] | str) -> Image.Image:
   """Opens an image; reads its header only."""
+  if not isinstance(file, (str, os.PathLike)):
+    size = file.seek(0, os.SEEK_END)  # Pillow reads some formats whole.
+    file.seek(0)
+    if size > MAX_BYTES:
+      raise UnreadableError(f'it has {size:,} bytes, over {MAX_BYTES:,}')
   image = Image.open(file, formats=FORMATS)
   width, height = image.size
   reason = None

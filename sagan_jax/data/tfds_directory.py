@@ -15,6 +15,8 @@ from etils import epath
 from sagan_jax import errors, files
 from sagan_jax.data import source
 
+_FEATURES = 'tensorflow_datasets.core.features.'
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -130,6 +132,23 @@ def _find(dataset_name: str, data_dir: str | None) -> epath.Path:
   return found[max(found)]
 
 
+def _check_features(path: epath.Path) -> None:
+  """Refuses features that are not TFDS's own: it would import their modules."""
+  left = [files.read_json(path)] if path.exists() else []
+  while left:
+    each = left.pop()
+    if isinstance(each, dict):
+      for key in ('pythonClassName', 'type'):
+        of = each.get(key)
+        if isinstance(of, str) and '.' in of and not of.startswith(_FEATURES):
+          raise errors.UserError(
+            f'{path} asks for {of[:80]!r}, which is no feature of TFDS; it was '
+            'not imported'
+          )
+    if isinstance(each, (dict, list)):
+      left += each.values() if isinstance(each, dict) else each
+
+
 def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
   """Reads the description of a data set."""
   _need(
@@ -139,9 +158,14 @@ def _describe(name: str, directory: epath.Path, split: str) -> Prepared:
   import tensorflow_datasets as tfds
   from google.protobuf import json_format
 
+  _check_features(directory / 'features.json')
   try:
     builder: Any = tfds.builder_from_directory(directory)
-  except (OSError, ValueError, json_format.ParseError) as e:
+  # What TFDS and its parsers raise for descriptions that are damaged.
+  except (
+    *(OSError, ValueError, TypeError, KeyError, AttributeError),
+    json_format.ParseError,
+  ) as e:
     raise errors.UserError(
       f'{directory} does not describe a prepared data set: {e}; prepare it again'
     ) from e

@@ -20,6 +20,17 @@ VARIANT = ('weights', 'bn_statistics', 'truncation')
 IDENTITY = (*VARIANT, 'step', 'versions', 'device_kind')
 
 
+# Parsed, a value takes a hundred bytes. 1,000 classes and evaluations have a
+# million.
+_MAX_BYTES, _MAX_VALUES = 2**27, 2**22
+# {of a protocol: what it may be, where anybody may have written it}.
+_KINDS = {
+  'weights': str | None,
+  'bn_statistics': str | None,
+  'truncation': int | float | None,
+}
+
+
 def check_same(a: dict[str, Any], b: dict[str, Any]) -> None:
   """Refuses to compare scores of different protocols.
 
@@ -111,10 +122,13 @@ def _lines(path):
   """Returns (the lines of a file, what follows the last end of a line)."""
   if not path.exists():
     return [], b''
-  try:
-    *lines, last = path.read_bytes().split(b'\n')
-  except OSError as e:
-    raise errors.UserError(f'cannot read {path}: {e.strerror or e}') from e
+  content = files.read(path, _MAX_BYTES)
+  if sum(map(content.count, (b',', b'[', b'{'))) > _MAX_VALUES:
+    raise errors.UserError(
+      f'{path} is damaged: it holds more values than records of evaluations '
+      'can; restore it from a copy'
+    )
+  *lines, last = content.split(b'\n')
   return lines, last
 
 
@@ -152,26 +166,40 @@ def append(
   if files.is_remote(path) or _lines(path)[1]:  # The last line was cut short.
     write(path, [*before, *records])
     return
-  with files.writing(path), open(path, 'ab') as file:
-    file.write(_text(records).encode())
-    file.flush()
+  with files.writing(path), files.open_to_append(path) as file:
+    rest = _text(records).encode()
+    while rest:
+      rest = rest[file.write(rest) :]
     os.fsync(file.fileno())
 
 
 def _problem(record):
   """What is wrong with a record; None if nothing is."""
-  if not isinstance(record['protocol']['step'], int):
-    return 'its step is not a number'
-  found = record.get('scores', {}).values()
-  if not all(isinstance(value, (int, float)) for value in found):
-    return 'its scores are not numbers'
+  made_by = record['protocol']
+  if type(made_by['step']) is not int or not 0 <= made_by['step'] < 2**63:
+    return 'its step is not a number of steps'
+  for key, kind in _KINDS.items():
+    if not isinstance(made_by.get(key), kind):
+      return f'its {key} is {str(made_by[key])[:40]!r}'
+  for name in ('scores', 'per_class'):
+    found = record.get(name)
+    if found is not None and not all(map(_is_number, found.values())):
+      return f'its {name} are not numbers'
+  if not isinstance(record.get('error', ''), str):
+    return 'its error is no text'
   return None
+
+
+def _is_number(value):
+  return isinstance(value, float) or (
+    isinstance(value, int) and abs(value) < 2**63
+  )
 
 
 def _record(line, where):
   """The record of a line."""
   try:
-    record = json.loads(line)
+    record = files.parse_json(line)
     if 'card' in record:
       record = {'protocol': record.pop('card')} | record
     problem = _problem(record)
@@ -182,7 +210,6 @@ def _record(line, where):
     KeyError,
     TypeError,
     AttributeError,
-    RecursionError,
   ) as e:
     problem = str(e)
   raise errors.UserError(

@@ -3,20 +3,21 @@
 A reference is a pair of files, `<key>.npz` and `<key>.json`: arrays, and the
 description that the key is a digest of. They can be copied to another machine,
 and the cache may be a bucket. Files appear whole, so that two processes that
-make the same reference do each other no harm.
+make the same reference do each other no harm. The arrays carry a digest; a file
+that differs from it is made anew.
 """
 
 import hashlib
 import io
 import json
-import zipfile
 
 import jax
 import numpy as np
 
-from sagan_jax import errors, files
+from sagan_jax import errors, files, progress
 from sagan_jax.cluster import sharding
 from sagan_jax.evaluation import features as features_lib
+from sagan_jax.formats import npz_file
 from sagan_jax.metrics import moments as moments_lib
 
 FORMAT = 1
@@ -100,7 +101,7 @@ def load_or_make(
   text = json.dumps(identity, sort_keys=True)
   key = hashlib.sha256(text.encode()).hexdigest()[:24]
   path = files.as_path(cache_dir) / f'{key}.npz'
-  found = _load(path, extraction.extractor.taps)
+  found = _load(path, extraction.extractor.taps, num_images, keep)
   # All processes or none, for they make it together and disks may differ.
   if sharding.gather_rows(np.array([found is not None])).all():
     return found, True
@@ -112,7 +113,10 @@ def load_or_make(
     say=say,
   )
   if not files.is_remote(path) or jax.process_index() == 0:
-    _save(path, made, described)
+    try:
+      _save(path, made, described)
+    except errors.DiskFull as e:  # The scores need it not.
+      progress.say(f'the features of the real images are not kept: {e}')
   return made, False
 
 
@@ -122,6 +126,7 @@ def _save(path, found, described):
     arrays[f'{tap}/mean'] = moments.mean
     arrays[f'{tap}/cov'] = moments.cov
     arrays[f'{tap}/features'] = found.features[tap]
+  arrays[npz_file.DIGEST] = npz_file.digest(arrays)
   with files.writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     if files.is_remote(path):
@@ -134,25 +139,28 @@ def _save(path, found, described):
   files.write(path.with_suffix('.json'), f'{json.dumps(described, indent=2)}\n')
 
 
-def _load(path, taps):
+def _load(path, taps, num_images, keep):
   """Reads a reference; None if there is none or it is damaged."""
   if not path.exists():
     return None
+  shapes = {'count': (), 'labels': (keep,)}
+  for tap, size in taps.items():
+    shapes |= {
+      f'{tap}/mean': (size,),
+      f'{tap}/cov': (size, size),
+      f'{tap}/features': (keep, size),
+    }
   try:
-    # Opened here: NumPy leaks its own handle when the archive is damaged.
-    with _open(path) as opened, np.load(opened) as file:
-      count = int(file['count'])
-      moments = {
-        tap: moments_lib.Moments(count, file[f'{tap}/mean'], file[f'{tap}/cov'])
-        for tap in taps
-      }
-      features = {tap: file[f'{tap}/features'] for tap in taps}
-      return features_lib.FeatureSet(count, moments, features, file['labels'])
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-    return None  # It is made anew.
-
-
-def _open(path):
-  if files.is_remote(path):  # NumPy seeks, and a bucket need not.
-    return io.BytesIO(path.read_bytes())
-  return open(path, 'rb')
+    found = npz_file.read(path, shapes)
+    count = int(found['count'])
+    if count != num_images:
+      raise ValueError(f'it is of {count} images')
+  except (OSError, ValueError) as e:
+    progress.say(f'{path} is damaged ({e}), and is made anew')
+    return None
+  moments = {
+    tap: moments_lib.Moments(count, found[f'{tap}/mean'], found[f'{tap}/cov'])
+    for tap in taps
+  }
+  features = {tap: found[f'{tap}/features'] for tap in taps}
+  return features_lib.FeatureSet(count, moments, features, found['labels'])

@@ -9,6 +9,7 @@ from sagan_jax import files
 from sagan_jax.evaluation import protocol
 
 # Told apart in the table and in the legend of a plot.
+_LONGEST = 80  # Characters of a name in a plot.
 _VARIANT = ('weights', 'bn_statistics', 'truncation')
 
 
@@ -115,12 +116,13 @@ def _plot_classes(directory, record, prefix):
 
 def _label(record):
   parts = [f'{k}={record["protocol"].get(k)}' for k in _VARIANT]
-  return ' '.join(p for p in parts if not p.endswith('=None'))
+  return _plain(' '.join(p for p in parts if not p.endswith('=None')))
 
 
 def _plain(name):
   """A name as text: what lies between dollars would be read as a formula."""
-  return name.replace('$', r'\$')
+  shown = ''.join(x if x.isprintable() else '?' for x in name[:_LONGEST])
+  return shown.replace('$', r'\$')
 
 
 def _save(figure, directory, name):

@@ -5,6 +5,7 @@ The format is 8 bytes of length, a JSON header, and the bytes of the tensors
 """
 
 import contextlib
+import os
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ SUFFIX = '.safetensors'
 # The format allows 100 MB, which parsed are ten times as much. The largest of
 # ours is 60 kB, and 2 MB with the names of 20,000 classes.
 MAX_HEADER_BYTES = 16 * 2**20
+MAX_BYTES = 2**32  # Three networks of 358 million weights.
 
 
 def dump(
@@ -82,6 +84,11 @@ def _check_header(path, local):
     )
 
 
+def _check_size(path, num_bytes):
+  if num_bytes > MAX_BYTES:
+    raise _damaged(path, f'it has {num_bytes:,} bytes, the most is {MAX_BYTES}')
+
+
 def _damaged(path, why):
   return errors.UserError(
     f'{path} is damaged, or no safetensors file of weights ({why[:200]}); get '
@@ -94,10 +101,12 @@ def _local(path: epath.Path) -> Iterator[str]:
   """The name of a local copy of a remote file, or of the file itself."""
   try:
     if not files.is_remote(path):
-      with open(path, 'rb'):  # Raises what the package would panic about.
-        pass
+      # Raises what the package would panic about.
+      with files.open_file(path) as file:
+        _check_size(path, os.fstat(file.fileno()).st_size)
       yield str(path)
       return
+    _check_size(path, path.stat().length)
     with tempfile.NamedTemporaryFile(suffix=SUFFIX) as copy:
       with path.open('rb') as file:
         while part := file.read(2**24):

@@ -16,15 +16,15 @@ import textwrap
 import zipfile
 from typing import Any
 
-from sagan_jax import files
-from sagan_jax.formats import pickle_data, torch_tensors
+from sagan_jax import errors, files
+from sagan_jax.formats import pickle_data, torch_tensors, zip_members
 from sagan_jax.formats.torch_tensors import TorchFileError
 
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION of the old layout.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
-_LOCAL_HEADER_BYTES = 30  # Of a member of a zip archive, before its name.
+MAX_BYTES = 2**30  # Of a network of 268 million weights.
 
 
 def read_state_dict(path):
@@ -64,7 +64,7 @@ def _read(path, on_name, convert):
   """Reads a file, converts what it holds, and names it in every error."""
   path = files.as_path(path)
   try:
-    data = path.read_bytes()
+    data = files.read(path, MAX_BYTES)
     load = _load_zip if zipfile.is_zipfile(io.BytesIO(data)) else _load_legacy
     found, read_storages = load(data, on_name)
     if not isinstance(found, dict):
@@ -72,8 +72,8 @@ def _read(path, on_name, convert):
     return convert(found, read_storages, len(data))
   except TorchFileError as e:
     raise TorchFileError(f'{path}: {e}') from e
-  except OSError as e:
-    raise TorchFileError(f'cannot read {path}: {e.strerror or e}') from e
+  except errors.UserError as e:
+    raise TorchFileError(str(e)) from e
   except (
     # What pickletools and zipfile raise on cut or foreign bytes.
     zipfile.BadZipFile,
@@ -105,9 +105,11 @@ def _refuse_others(name):
 
 def _load_zip(data, on_name):
   """Reads the layout of torch >= 1.6."""
+  if zip_members.num_members(data) > zip_members.MAX_MEMBERS:
+    raise TorchFileError('is a zip archive of too many members')
   archive = zipfile.ZipFile(io.BytesIO(data))
   members = {info.filename: info for info in archive.infolist()}
-  _check_members(archive.infolist())
+  zip_members.check(archive.infolist())
   pickles = [name for name in members if name.endswith('/data.pkl')]
   if len(pickles) != 1:
     raise TorchFileError('is a zip archive, but not one of torch.save')
@@ -130,22 +132,6 @@ def _load_zip(data, on_name):
     return values
 
   return found, read_storages
-
-
-def _check_members(members):
-  """Refuses archives whose members are more than the bytes of the file."""
-  if len({info.filename for info in members}) != len(members):
-    raise TorchFileError('is a zip archive with a name that is there twice')
-  end = 0
-  for info in sorted(members, key=lambda info: info.header_offset):
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-      raise TorchFileError(
-        'is a zip archive with compressed or encrypted members, which '
-        'torch.save does not write'
-      )
-    if info.header_offset < end or info.file_size != info.compress_size:
-      raise TorchFileError('is a zip archive whose members overlap')
-    end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
 
 
 def _load_legacy(data, on_name):

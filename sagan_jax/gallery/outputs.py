@@ -83,10 +83,11 @@ class Output:
 
   def _is_own(self, name):
     path = self.directory / name
-    if path.is_dir():
+    try:
+      with files.open_file(path) as file:
+        head = file.read(_HEAD_BYTES)
+    except OSError:  # No file, or none that may be read.
       return False
-    with path.open('rb') as file:
-      head = file.read(_HEAD_BYTES)
     return MARK.encode() in head or head.startswith(b'file,label,class,')
 
 

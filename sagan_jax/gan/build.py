@@ -5,12 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from sagan_jax import models
 from sagan_jax.cluster import sharding
 from sagan_jax.data import retry
-from sagan_jax.gan import losses
+from sagan_jax.gan import losses, optimizers
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
 from sagan_jax.models import resample
@@ -31,8 +30,8 @@ def build_gan(c, mesh):
   return state_lib.Gan(
     generator=architecture.generator(**shared, **vars(c.generator)),
     discriminator=architecture.discriminator(**shared, **vars(c.discriminator)),
-    g_tx=optax.adam(**vars(c.optim.generator)),
-    d_tx=optax.adam(**vars(c.optim.discriminator)),
+    g_tx=optimizers.adam(**vars(c.optim.generator)),
+    d_tx=optimizers.adam(**vars(c.optim.discriminator)),
     loss=losses.LOSSES[c.loss],
     num_classes=c.num_classes,
     latent_dim=c.latent_dim,

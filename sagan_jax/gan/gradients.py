@@ -17,7 +17,7 @@ def mean_gradients(gan, loss_fn, params, nets, batch):
     gan: a `Gan`.
     loss_fn: (params, nets, part of the batch) -> (loss, (stats, metrics)); the
       loss, the running moments and the metrics are means over the part.
-    params: a tree of float32.
+    params: a tree of float32; gradients of scalars are sent in float32.
     nets: a tree of arrays that all examples meet.
     batch: a tree of arrays [B, ...].
 
@@ -34,14 +34,14 @@ def mean_gradients(gan, loss_fn, params, nets, batch):
     return _mean_over_microbatches(gan, on_part, share)
 
   def on_device(share, params, nets):
-    grads, stats, metrics = on_share(params, nets, share)
-    grads = sharding.mean_over_shares(grads, gan.gradient_dtype)
-    metrics = sharding.mean_over_shares(metrics)
-    # The vectors `u` are equal already: they come of the weights alone.
-    if 'batch_stats' in stats:
-      moments = sharding.mean_over_shares(stats['batch_stats'])
-      stats = {**stats, 'batch_stats': moments}
-    return grads, stats, metrics
+    grads, *others = on_share(params, nets, share)
+    grads = jax.tree.map(
+      lambda x: sharding.mean_over_shares(
+        x, gan.gradient_dtype if x.ndim else None
+      ),
+      grads,
+    )
+    return grads, *sharding.mean_over_shares(others)
 
   mesh = gan.batch_sharding and gan.batch_sharding.mesh
   if mesh is None or mesh.size == 1:
@@ -67,7 +67,6 @@ def _mean_over_microbatches(gan, fn, batch):
   def add(carry, part):
     count, mean = carry
     count += 1
-    # A running mean leaves what is equal in all parts (u, sigma) untouched.
     mean = jax.tree.map(lambda m, x: m + (x - m) / count, mean, fn(part))
     return (count, mean), None
 

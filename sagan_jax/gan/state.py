@@ -50,9 +50,19 @@ class NetState:
   stats: PyTree  # {'spectral': ..., 'batch_stats': ...}; float32
   opt_state: optax.OptState
 
-  def variables(self, params=None):
-    """The argument of `Module.apply`, with `params` in place of its own."""
-    return {'params': self.params if params is None else params, **self.stats}
+  def variables(self, params=None, sigma=None):
+    """The argument of `Module.apply`.
+
+    Args:
+      params: in place of its own.
+      sigma: by which to divide the weights, as `spectral.iterate` returns it;
+        None computes it anew in every call.
+    """
+    variables = {
+      'params': self.params if params is None else params,
+      **self.stats,
+    }
+    return variables if sigma is None else variables | {'spectral': sigma}
 
 
 @struct.dataclass

@@ -17,6 +17,7 @@ from sagan_jax.inception import weights
 
 DEFAULT_CACHE_DIR = '~/.cache/sagan_jax'
 _BLOCK_BYTES = 1 << 20
+_MAX_BYTES = 2**28  # Of a file whose size is not known.
 # What a server, a proxy or a cut connection end in; URLError is an OSError.
 _FAILURES = (
   OSError,
@@ -109,7 +110,7 @@ def _local_copy(path, cache):
   copy = cache / 'copies' / address / path.name
   if not copy.is_file() or copy.stat().st_size != path.stat().length:
     _make_folder(copy.parent)
-    files.write(copy, path.read_bytes())
+    files.write(copy, files.read(path, _MAX_BYTES))
   return copy
 
 
@@ -129,11 +130,15 @@ def _download(known, cache_dir, timeout_secs):
     source, digest = response, hashlib.sha256()
     if known.archive_member is not None:
       source = _open_member(response, known)
-    while block := source.read(_BLOCK_BYTES):
+    left = known.num_bytes if known.num_bytes is not None else _MAX_BYTES
+    while block := source.read(min(_BLOCK_BYTES, left + 1)):
+      left -= len(block)
+      if left < 0:
+        raise OSError('it has more bytes than that file')
       with files.writing(target):  # A full disk is no fault of the server.
         file.write(block)
       digest.update(block)
-    if not digest.hexdigest().startswith(known.sha256):
+    if digest.hexdigest() != known.sha256:
       raise errors.UserError(
         f'the download of {known.url} is not {known.filename}: its SHA-256 is '
         f'{digest.hexdigest()}, not {known.sha256}; get the file in another '

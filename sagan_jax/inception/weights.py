@@ -9,13 +9,12 @@ nothing. `download` gets the file; nothing here needs a network.
 import dataclasses
 import hashlib
 import pathlib
-import zipfile
 
 import numpy as np
 
 from sagan_jax import errors, files
-from sagan_jax.formats import torch_file
-from sagan_jax.inception import convert, graph_file
+from sagan_jax.formats import npz_file, torch_file
+from sagan_jax.inception import convert, graph_file, network
 
 PATH_KEY = '--config.eval.inception_path'  # what error texts tell users to set
 
@@ -27,9 +26,9 @@ class WeightsFile:
   """A file whose contents are known."""
 
   filename: str
-  sha256: str  # hex; a prefix where only that was published
+  sha256: str  # hex
   reader: str  # 'torch', 'graph' or 'arrays'
-  num_bytes: int | None = None
+  num_bytes: int | None = None  # The most that are read of a download.
   url: str | None = None
   archive_member: str | None = (
     None  # of the .tgz at `url`; None: the file itself
@@ -40,8 +39,11 @@ class WeightsFile:
 
 TORCH_FILE = WeightsFile(
   filename='pt_inception-2015-12-05-6726825d.pth',
-  sha256='6726825d',  # torch hub's rule: the name ends in the first 8 digits
+  # Its first digits are in its name, by torch hub's rule; all of them are
+  # written in many projects that use it, and the number of bytes too.
+  sha256='6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2',
   reader='torch',
+  num_bytes=95_628_359,
   url=(
     'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/'
     'pt_inception-2015-12-05-6726825d.pth'
@@ -127,7 +129,7 @@ def identify(path, known_files=KNOWN_FILES):
       f'{[known.filename for known in known_files]}'
     )
   try:
-    with open(path, 'rb') as file:
+    with files.open_file(path) as file:
       sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
   except OSError as e:
     raise errors.UserError(
@@ -135,7 +137,7 @@ def identify(path, known_files=KNOWN_FILES):
       f'or set {PATH_KEY}'
     ) from e
   for known in known_files:
-    if sha256.startswith(known.sha256):
+    if sha256 == known.sha256:
       return sha256, known
   size = path.stat().st_size
   for known in known_files:
@@ -158,20 +160,21 @@ def _load_graph(path, sha256, cache_dir):
   if copy.is_file():
     return _load_arrays(copy, ('logits',))
   params = convert.from_frozen_graph(*graph_file.read_frozen_graph(path))
+  arrays = convert.to_flat(params)
+  arrays[npz_file.DIGEST] = npz_file.digest(arrays)
   with files.writing(copy):
     cache_dir.mkdir(parents=True, exist_ok=True)
     with files.replacing(copy) as file:
-      np.savez(file, **convert.to_flat(params))
+      np.savez(file, **arrays)
   return params
 
 
 def _load_arrays(path, taps):
   """Loads an `.npz` of folded kernels and biases."""
+  shapes = convert.to_flat(network.param_shapes(taps))
   try:
-    # Opened here: NumPy leaks its own handle when the archive is damaged.
-    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
-      return convert.from_flat(arrays, taps)
-  except (zipfile.BadZipFile, EOFError, OSError) as e:
+    return convert.from_flat(npz_file.read(path, shapes), taps)
+  except (ValueError, OSError) as e:
     raise errors.UserError(
       f'{path} is damaged or truncated: {e}; delete it, or get it again'
     ) from e

@@ -7,7 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import attention, layers, macs, norm, resample
+from sagan_jax.models import (
+  attention,
+  folding,
+  layers,
+  macs,
+  norm,
+  resample,
+)
 
 # Devices would have to exchange these again.
 _KEPT = jax.checkpoint_policies.save_only_these_names(norm.EXCHANGED)
@@ -94,6 +101,12 @@ class Network(nn.Module):
     """The same, halving the resolution after it has convolved."""
     down = functools.partial(resample.conv_downsample, form=self.resample)
     return functools.partial(self.conv(), convolve=down)
+
+  def fold(self, stage):
+    """Pixels in a cell of the map of a stage, see `folding`."""
+    if stage.resolution in (*self.attention, *self.residual):
+      return 1
+    return folding.choose(stage.channels, self.resample)
 
   def through(self, block, stage, *args, **kwargs):
     """Returns block(*args, **kwargs), rematerialised if `remat` says so.

@@ -14,6 +14,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from sagan_jax.models import folding
+
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -24,7 +26,7 @@ def _conv(x, kernel, stride, padding):
   )
 
 
-def conv(x, kernel, *, stride=1, padding=None) -> jax.Array:
+def conv(x, kernel, *, stride=1, padding=None, folds=(1, 1)) -> jax.Array:
   """Convolves images with a square kernel.
 
   Args:
@@ -32,10 +34,14 @@ def conv(x, kernel, *, stride=1, padding=None) -> jax.Array:
     kernel: [k, k, I, O], cast to x's dtype.
     stride: of both axes; must divide k.
     padding: ((top, bottom), (left, right)) zeros; None keeps H and W.
+    folds: of x and the result, see `folding.conv`; others with stride 1 and
+      padding None.
 
   Returns:
     [B, H', W', O] in x's dtype.
   """
+  if folds != (1, 1):
+    return folding.conv(x, kernel, folds, offset=kernel.shape[0] // 2)
   if padding is None:
     padding = ((kernel.shape[0] // 2,) * 2,) * 2
   with jax.named_scope('weights'):

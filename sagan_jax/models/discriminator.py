@@ -1,12 +1,13 @@
 """The SAGAN discriminator (self-attention-gan discriminator.py)."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import blocks, layers, macs
+from sagan_jax.models import blocks, folding, layers, macs
 
 # Output width of every block in units of ch, and how many of them, from the
 # first, halve the resolution.
@@ -26,6 +27,7 @@ class DownBlock(nn.Module):
 
   Attributes:
     first: the block sees images, so there is no ReLU in front.
+    fold: of x and of the map within, see `folding`; only with `down`.
   """
 
   features: int
@@ -33,12 +35,14 @@ class DownBlock(nn.Module):
   conv: Callable[..., nn.Module]
   conv_down: Callable[..., nn.Module]
   first: bool = False
+  fold: int = 1
 
   @nn.compact
   def __call__(self, x):
     conv_last = self.conv_down if self.down else self.conv
+    conv_last = functools.partial(conv_last, folds=(self.fold, 1))
     h = x if self.first else jax.nn.relu(x)
-    h = self.conv(self.features, name='conv1')(h)
+    h = self.conv(self.features, folds=(self.fold, self.fold), name='conv1')(h)
     h = conv_last(self.features, name='conv2')(jax.nn.relu(h))
     if self.down or x.shape[-1] != self.features:
       x = conv_last(self.features, kernel_size=1, name='skip')(x)
@@ -89,10 +93,14 @@ class Discriminator(blocks.Network):
     Returns:
       float32 [B]; positive means real.
     """
-    x = x.astype(self.dtype)
-    for i, stage in enumerate(self.stages(self.image_size, self.ch), 1):
+    stages = self.stages(self.image_size, self.ch)
+    # Only the first map is large and narrow enough to be worth folding.
+    fold = folding.choose(stages[0].channels, self.resample)
+    x = folding.fold(x.astype(self.dtype), fold)
+    for i, stage in enumerate(stages, 1):
       block = DownBlock(
         stage.channels,
+        fold=fold if i == 1 else 1,
         down=stage.resampled,
         conv=self.conv(),
         conv_down=self.conv_down(),

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sagan_jax.models import blocks, layers, macs, norm
+from sagan_jax.models import blocks, folding, layers, macs, norm
 
 # Widths in units of ch: of the 4x4 map, then of the output of every block.
 _WIDTHS = {
@@ -23,20 +23,26 @@ class UpBlock(nn.Module):
   """Residual block that doubles the resolution and sets the width.
 
   [B, H, W, I] -> [B, 2H, 2W, features]; the skip is always learned.
+
+  Attributes:
+    fold: of the result, see `folding`.
   """
 
   features: int
   conv: Callable[..., nn.Module]
   conv_up: Callable[..., nn.Module]
   norm: Callable[..., nn.Module]
+  fold: int = 1
 
   @nn.compact
   def __call__(self, x, label, *, train):
+    conv_up = functools.partial(self.conv_up, folds=(1, self.fold))
+    conv = functools.partial(self.conv, folds=(self.fold, self.fold))
     h = jax.nn.relu(self.norm(name='norm1')(x, label, train=train))
-    h = self.conv_up(self.features, name='conv1')(h)
-    h = jax.nn.relu(self.norm(name='norm2')(h, label, train=train))
-    h = self.conv(self.features, name='conv2')(h)
-    return self.conv_up(self.features, kernel_size=1, name='skip')(x) + h
+    h = conv_up(self.features, name='conv1')(h)
+    h = self.norm(fold=self.fold, name='norm2')(h, label, train=train)
+    h = conv(self.features, name='conv2')(jax.nn.relu(h))
+    return conv_up(self.features, kernel_size=1, name='skip')(x) + h
 
 
 class Generator(blocks.Network):
@@ -104,9 +110,12 @@ class Generator(blocks.Network):
       z.astype(self.dtype)
     )
     x = x.reshape(-1, *shape)
+    # Only the last map is large and narrow enough to be worth folding.
+    fold = self.fold(stages[-1])
     for i, stage in enumerate(stages, 1):
       block = UpBlock(
         stage.channels,
+        fold=fold if stage is stages[-1] else 1,
         conv=self.conv(),
         conv_up=self.conv_up(),
         norm=functools.partial(batch_norm, num_classes=tables),
@@ -114,6 +123,6 @@ class Generator(blocks.Network):
       )
       x = self.through(block, stage, x, label, train=train)
       x = self.long_range(x, stage)
-    x = jax.nn.relu(batch_norm(name='norm')(x, train=train))
-    x = self.conv()(3, name='conv_out')(x)
-    return jnp.tanh(x.astype(jnp.float32))
+    x = jax.nn.relu(batch_norm(fold=fold, name='norm')(x, train=train))
+    x = self.conv()(3, folds=(fold, fold), name='conv_out')(x)
+    return jnp.tanh(folding.unfold(x, fold).astype(jnp.float32))

@@ -4,12 +4,14 @@ Each layer keeps its raw weight in `params` and, in the collection `spectral`,
 the vector `u` of its power iteration and the last `sigma` stored with it.
 Every call normalises with one fresh iteration from the stored `u`; the result
 is stored only where the caller makes `spectral` mutable. However often a
-network is called between two such calls, it sees the same weights.
+network is called between two such calls, it sees the same weights. Where
+`spectral` holds no `u`, its `sigma` is taken as it is: see `spectral.iterate`.
 
 Weights and their normalisation are float32; only the normalised weight is
 cast to the dtype of the layer's input.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -29,6 +31,9 @@ def _normalized(layer, weight, gradient):
   """Returns weight / sigma and stores u, sigma if `spectral` is mutable."""
   if gradient is None:
     return weight
+  has = functools.partial(layer.has_variable, 'spectral')
+  if has('sigma') and not has('u'):
+    return spectral.divide(weight, layer.get_variable('spectral', 'sigma'))
   u = layer.variable(
     'spectral',
     'u',
@@ -66,6 +71,7 @@ class SNConv(nn.Module):
       normalised already by `spectral.normalize_all`.
     initializer: of the kernel, a key of `INITIALIZERS`.
     convolve: what to do with (x, kernel): plain, or with a resampling.
+    folds: of x and of the result, see `folding.conv`.
   """
 
   features: int
@@ -74,15 +80,20 @@ class SNConv(nn.Module):
   gradient: str = 'constant'
   initializer: str = 'glorot_uniform'
   convolve: Callable[[jax.Array, jax.Array], jax.Array] = convolution.conv
+  folds: tuple[int, int] = (1, 1)
 
   @nn.compact
   def __call__(self, x):
-    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    inputs = x.shape[-1] // self.folds[0]
+    shape = (self.kernel_size, self.kernel_size, inputs, self.features)
     kernel = self.param('kernel', INITIALIZERS[self.initializer], shape)
-    x = self.convolve(x, _normalized(self, kernel, self.gradient))
+    convolve = self.convolve
+    if self.folds != (1, 1):
+      convolve = functools.partial(convolve, folds=self.folds)
+    x = convolve(x, _normalized(self, kernel, self.gradient))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-      x = add(x, bias[None, None, None])
+      x = add(x, jnp.tile(bias, self.folds[1])[None, None, None])
     return x
 
 

@@ -34,28 +34,30 @@ class BatchNorm(nn.Module):
       The released SAGAN normalises over the 64 images of one GPU.
     decay: of the running moments, per step.
     eps: added to the variance.
+    fold: pixels in a cell of x, see `folding`.
   """
 
   num_classes: int | None = None
   group_size: int | None = None
   decay: float = 0.999
   eps: float = 1e-5
+  fold: int = 1
 
   @nn.compact
   def __call__(self, x, label=None, *, train):
     """Normalises.
 
     Args:
-      x: [B, H, W, C].
+      x: [B, H, W, C], folded.
       label: int32 [B], whose rows of the tables are taken; or float32
         [B, num_classes], shares of the classes, by which all rows are blended;
         None without tables.
       train: normalise by the moments of x; otherwise by running ones.
 
     Returns:
-      [B, H, W, C] in x's dtype.
+      As x.
     """
-    features = x.shape[-1]
+    features = x.shape[-1] // self.fold
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,))
     shape = (
@@ -110,22 +112,25 @@ def _normalize(x, gamma, beta, size, eps):
   derived by JAX it would take a sum for the mean and one for the variance.
 
   Args:
-    x: [B, H, W, C].
+    x: [B, H, W, C], or folded: C are the channels of gamma then.
     gamma: float32 [1, C] or [B, C].
     beta: as gamma.
     size: images per group.
     eps: added to the variance.
 
   Returns:
-    (y [B, H, W, C] in x's dtype, mean and biased variance of the groups,
+    (y as x, mean and biased variance of the groups,
     float32 [G, C]); the moments carry no gradient.
   """
   return _forward(x, gamma, beta, size, eps)[0]
 
 
 def _forward(x, gamma, beta, size, eps):
-  sums = _sum_over_groups(moments.summands(*moments.of_images(x)), size)
-  mean, var = moments.of_sums(sums, size)
+  # The pixels of a folded map in their order of C channels are as many images.
+  num = x.shape[-1] // gamma.shape[-1]
+  parts = (m.reshape(-1, gamma.shape[-1]) for m in moments.of_images(x))
+  sums = _sum_over_groups(moments.summands(*parts), num * size)
+  mean, var = moments.of_sums(sums, num * size)
   y = _affine(
     x, *(_spread(m, x.shape[0]) for m in (mean, var)), gamma, beta, eps
   )
@@ -137,18 +142,21 @@ def _backward(size, eps, residuals, cotangents):
   g = cotangents[0].astype(jnp.float32)
   rate = _spread(jax.lax.rsqrt(var + eps), x.shape[0])
   mean = _spread(mean, x.shape[0])
-  centred = x.astype(jnp.float32) - mean[:, None, None]
-  beta_grad = g.sum((1, 2))  # [B, C]
-  gamma_grad = (g * centred).sum((1, 2)) * rate
+  centred = x.astype(jnp.float32) - _per_pixel(mean, x)
+  beta_grad, gamma_grad = (
+    v.sum((1, 2)).reshape(x.shape[0], -1, gamma.shape[-1]).sum(1)
+    for v in (g, g * centred)
+  )  # [B, C]
+  gamma_grad *= rate
 
-  pixels = size * x.shape[1] * x.shape[2]
+  pixels = size * (x[0].size // gamma.shape[-1])
   both = jnp.stack([gamma * beta_grad, gamma * gamma_grad * rate])
   both = _sum_over_groups(both, size) / pixels
   shift, slope = (_spread(m, x.shape[0]) * rate for m in both)
   x_grad = (
-    g * (gamma * rate)[:, None, None]
-    - x.astype(jnp.float32) * slope[:, None, None]
-    + (mean * slope - shift)[:, None, None]
+    g * _per_pixel(gamma * rate, x)
+    - x.astype(jnp.float32) * _per_pixel(slope, x)
+    + _per_pixel(mean * slope - shift, x)
   ).astype(x.dtype)
   if gamma.shape[0] == 1:
     gamma_grad, beta_grad = (
@@ -180,8 +188,13 @@ def _affine(x, mean, var, gamma, beta, eps):
   """One multiply and one add per pixel; the factors are [1, C] or [B, C]."""
   scale = gamma * jax.lax.rsqrt(var + eps)
   shift = beta - mean * scale
-  scale, shift = scale[:, None, None], shift[:, None, None]
+  scale, shift = _per_pixel(scale, x), _per_pixel(shift, x)
   return (x.astype(jnp.float32) * scale + shift).astype(x.dtype)
+
+
+def _per_pixel(v, x):
+  """Values [1, C] or [B, C] as they meet the pixels of x, folded or not."""
+  return jnp.tile(v, x.shape[-1] // v.shape[-1])[:, None, None]
 
 
 def _rows(table, label):

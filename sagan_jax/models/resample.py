@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sagan_jax.models import folding
 from sagan_jax.models.convolution import conv
 
 FORMS = ('reference', 'cheap', 'dilated', 'dense')
@@ -76,23 +77,25 @@ def downsample(x):
   return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-def upsample_conv(x, kernel, *, form):
+def upsample_conv(x, kernel, *, form, folds=(1, 1)):
   """Nearest-neighbour enlargement by 2, then convolution.
 
   Args:
     x: [B, H, W, I].
     kernel: float32 [k, k, I, O], k = 1 or 3.
     form: one of `FORMS`.
+    folds: of x and the result, see `folding.conv`; (1, 2) if 'dilated'.
 
   Returns:
-    [B, 2H, 2W, O] in x's dtype.
+    [B, 2H, 2W, O] in x's dtype, folded.
   """
   _check(kernel, form)
   b, h, w, _ = x.shape
-  if form == 'reference' or _too_few(form, kernel, b * h * w):
+  if form == 'reference' or _too_few(form, kernel, b * h * w, folds):
     return conv(upsample(x), kernel)
   if form == 'dilated':
-    return _conv_of_spread(x, _smoothed(kernel).astype(x.dtype))
+    before = (kernel.shape[0] + 1) // 2
+    return folding.conv(x, _smoothed(kernel), folds, spread=2, offset=before)
   if kernel.shape[0] == 1:
     return upsample(conv(x, kernel))
   phases = [
@@ -109,25 +112,26 @@ def upsample_conv(x, kernel, *, form):
     return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
 
 
-def conv_downsample(x, kernel, *, form):
+def conv_downsample(x, kernel, *, form, folds=(1, 1)):
   """Convolution, then averaging of 2x2 blocks.
 
   Args:
-    x: [B, H, W, I], H and W even.
+    x: [B, H, W, I], H and W even, folded.
     kernel: float32 [k, k, I, O], k = 1 or 3.
     form: one of `FORMS`.
+    folds: of x and the result, see `folding.conv`; (2, 1) if 'dilated'.
 
   Returns:
     [B, H/2, W/2, O] in x's dtype.
   """
   _check(kernel, form)
   b, h, w, _ = x.shape
-  if form == 'reference' or _too_few(form, kernel, b * h * w // 4):
+  if form == 'reference' or _too_few(form, kernel, b * h * w // 4, folds):
     return downsample(conv(x, kernel))
   size = kernel.shape[0]
   if form == 'dilated':
-    border = ((size // 2,) * 2,) * 2
-    return conv(x, _smoothed(kernel) / 4, stride=2, padding=border)
+    kernel = _smoothed(kernel) / 4
+    return folding.conv(x, kernel, folds, stride=2, offset=size // 2)
   if size == 1:
     return conv(downsample(x), kernel)
   if form == 'dense':
@@ -136,48 +140,9 @@ def conv_downsample(x, kernel, *, form):
   return conv(x, smoothed, stride=2, padding=((1, 1), (1, 1)))
 
 
-def _too_few(form, kernel, num_pixels):
-  is_wide = kernel.shape[0] > 1
+def _too_few(form, kernel, num_pixels, folds):
+  is_wide = kernel.shape[0] > 1 and folds == (1, 1)
   return form == 'dilated' and is_wide and num_pixels <= _FEW_PIXELS
-
-
-@jax.custom_vjp
-def _conv_of_spread(x, kernel):
-  """Convolves x [B, H, W, I], zeros between its pixels, to [B, 2H, 2W, O]."""
-  border = (kernel.shape[0] // 2,) * 2
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel,
-    (1, 1),
-    (border, border),
-    lhs_dilation=(2, 2),
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-  )
-
-
-def _forward(x, kernel):
-  return _conv_of_spread(x, kernel), (x, kernel)
-
-
-def _backward(residuals, g):
-  """As of what it is the transpose of: a convolution of g with stride 2.
-
-  XLA's own gradient of the kernel would mirror the maps on a TPU first.
-  """
-  x, kernel = residuals
-
-  def mirrored(kernel):
-    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-
-  border = (kernel.shape[0] // 2 - 1,) * 2
-  _, pullback = jax.vjp(
-    lambda k: conv(g, k, stride=2, padding=(border, border)), mirrored(kernel)
-  )
-  x_grad = conv(g, mirrored(kernel), stride=2, padding=(border, border))
-  return x_grad, mirrored(pullback(x)[0])
-
-
-_conv_of_spread.defvjp(_forward, _backward)
 
 
 def _conv_of_blocks(x, kernel):

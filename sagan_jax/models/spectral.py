@@ -72,7 +72,40 @@ def normalize(kernel, u_c, *, gradient='constant'):
   value, new_u = sigma(
     kernel.reshape(-1, kernel.shape[-1]), u_c, gradient=gradient
   )
-  return kernel / value, new_u, value
+  return divide(kernel, value), new_u, value
+
+
+@jax.named_scope('spectral_norm')
+def divide(kernel, sigma):
+  """A kernel [..., C] by sigma []: one division, then products."""
+  return kernel * (1 / sigma)
+
+
+@jax.named_scope('spectral_norm')
+def iterate(params, spectral, *, gradient='constant'):
+  """Moves all vectors of a network by one power iteration.
+
+  Args:
+    params: of a network, such as a generator's.
+    spectral: its collection of that name.
+    gradient: as in `sigma`.
+
+  Returns:
+    (the collection with 'sigma' alone, which layers divide by as it is; the
+    new collection, which has no gradient).
+  """
+  if 'u' in spectral:
+    kernel = (
+      params['embedding'].T if 'embedding' in params else params['kernel']
+    )
+    value, new_u = sigma(
+      kernel.reshape(-1, kernel.shape[-1]), spectral['u'], gradient=gradient
+    )
+    return {'sigma': value}, {'u': new_u, 'sigma': jax.lax.stop_gradient(value)}
+  inner = {
+    k: iterate(params[k], v, gradient=gradient) for k, v in spectral.items()
+  }
+  return tuple({k: v[i] for k, v in inner.items()} for i in range(2))
 
 
 def normalize_all(params, spectral):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from sagan_jax import files
 from sagan_jax.data import image_file
 from sagan_jax.pictures import labelled_grid, page
 
@@ -101,7 +102,8 @@ def _spread(count):
 
 def _encode(path, tile, names):
   """Returns (names of the rows, bytes of a JPEG file)."""
-  with Image.open(io.BytesIO(path.read_bytes()), formats=['PNG']) as opened:
+  content = io.BytesIO(files.read(path, 4 * _MAX_OPENED))
+  with Image.open(content, formats=['PNG']) as opened:
     width, height = opened.size
     if width * height > _MAX_OPENED:
       raise ValueError(f'it has {width} x {height} pixels')

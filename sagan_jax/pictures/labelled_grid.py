@@ -93,8 +93,8 @@ def save(path, sheet, row_names):
 def names_in(image):
   """The names of the rows of an opened PNG; None if it holds none."""
   try:
-    names = json.loads(image.info[_NAMES])
-  except (KeyError, ValueError, TypeError):
+    names = files.parse_json(str(image.info[_NAMES]).encode())
+  except (KeyError, ValueError):
     return None
   is_text = isinstance(names, list) and all(isinstance(x, str) for x in names)
   return names if is_text else None

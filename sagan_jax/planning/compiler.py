@@ -60,13 +60,24 @@ def account(c, topology, cache: str | None) -> dict:
   """
   place = _place(c, topology, cache)
   if place is not None and place.exists():
-    return files.read_json(place)
+    kept = files.read_json(place)
+    if isinstance(kept, dict) and kept.get('digest') == _digest(kept):
+      return kept['account']
+    progress.say(f'{place} is damaged, and is made anew')
   found = _compile(c, topology)
   if 'refused' in found:
     raise errors.UserError(found['refused'])
   if place is not None:
-    files.write(place, json.dumps(found, indent=1) + '\n')
+    kept = {'account': found}
+    kept['digest'] = _digest(kept)
+    files.write(place, json.dumps(kept, indent=1) + '\n')
   return found
+
+
+def _digest(kept):
+  """Of an account that is kept: what is read is what was written."""
+  text = json.dumps(kept.get('account'), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _place(c, topology, cache):

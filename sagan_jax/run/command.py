@@ -1,5 +1,6 @@
 """What all commands share: one boundary for errors, and how they stop."""
 
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from sagan_jax.run import (
   supervisor,
 )
 
+_MAX_LETTERS, _MAX_LINES = 2000, 200  # Of an error.
 _owns_process = False
 _neighbors = None
 
@@ -32,6 +34,9 @@ def run(main):
   """
   global _owns_process
   _owns_process = True
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    # Names of files may be no text: that ends nothing.
+    sys.stdout.reconfigure(errors='backslashreplace')
   ledger.begin_process()
   if distributed.has_flags(sys.argv):
     stop.await_others()  # Before one can know more.
@@ -100,6 +105,7 @@ def join(args):
   stop.await_others()
   pulse.phase(supervisor.JOINING)
   index, count = distributed.initialize(member, args.join_secs)
+  program_cache.keep_in_all_processes()
   pulse.phase('start')
   stop.take_signals()
   group = agree.Group(
@@ -116,8 +122,9 @@ def exit_code(main, argv=None):
   try:
     return main(argv) or 0
   except errors.UserError as e:
-    print(f'error: {e}', file=sys.stderr, flush=True)
-    return _failed(exit_codes.REFUSED, f'error: {e}')
+    text = f'error: {_printable(e)}'
+    print(text, file=sys.stderr, flush=True)
+    return _failed(exit_codes.REFUSED, text)
   except restarts.NoProgress as e:
     print(f'error: {e}', file=sys.stderr)
     return _failed(exit_codes.NO_PROGRESS, f'error: {e}')
@@ -134,9 +141,27 @@ def exit_code(main, argv=None):
     return _failed(exit_codes.FAILED, f'{type(e).__name__}: {e}')
 
 
+def _printable(error):
+  """A text for a terminal, whatever of a hostile file is in it."""
+  lines = str(error).split('\n')
+  if len(lines) > _MAX_LINES:
+    lines[_MAX_LINES:] = [f'and {len(lines) - _MAX_LINES:,} lines more']
+  return '\n'.join(map(_printable_line, lines))
+
+
+def _printable_line(line):
+  if len(line) > _MAX_LETTERS:
+    half = _MAX_LETTERS // 2
+    line = f'{line[:half]} ... {line[-half:]}'
+  return ''.join(
+    x if x.isprintable() else x.encode('unicode_escape').decode() for x in line
+  )
+
+
 def _failed_in_thread(error):
-  print(f'error: {error}', file=sys.stderr, flush=True)
-  _failed(exit_codes.REFUSED, f'error: {error}')
+  text = f'error: {_printable(error)}'
+  print(text, file=sys.stderr, flush=True)
+  _failed(exit_codes.REFUSED, text)
 
 
 def _find_culprit():

@@ -238,7 +238,13 @@ def class_names(workdir, num_classes):
 def origin(workdir):
   """Where the first weights are from, a dict; None if from the seed."""
   path = workdir / ORIGIN
-  return files.read_json(path) if path.exists() else None
+  found = files.read_json(path) if path.exists() else None
+  if found is not None and not isinstance(found, dict):
+    raise errors.UserError(
+      f'{path} is damaged: it is no JSON object; restore it from a copy, or '
+      'delete it, and nothing says where the first weights are from'
+    )
+  return found
 
 
 def facts(workdir):

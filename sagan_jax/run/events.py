@@ -5,6 +5,7 @@ to do it; the loop knows the order. After a process has died, what it left undon
 at the step that it goes on from is done first.
 """
 
+import functools
 import time
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.metrics import diversity
 from sagan_jax.pictures import labelled_grid
 from sagan_jax.run import nonfinite
+from sagan_jax.run import room as room_lib
 
 
 class Event(Protocol):
@@ -50,14 +52,14 @@ class Checkpoint:
 
   name = 'checkpoint'
 
-  def __init__(self, run, advice):
+  def __init__(self, run, advice, room=None):
     self.every_steps = run.config.checkpoint.every_steps
     self._checkpointer = run.checkpointer
     self._advice = advice
-    self._saved = None
+    self._room = room or room_lib.Room(run.workdir)
 
   def is_done(self, step):
-    return step == self._saved or step in self._checkpointer.steps()
+    return self._checkpointer.has_begun(step)
 
   def __call__(self, state):
     # A finite loss may still have sent the weights beyond float32.
@@ -68,15 +70,41 @@ class Checkpoint:
         f'the update of step {step} left weights that are not finite; '
         f'{self._advice()}',
       )
+    self._room.retry()
+    if self._room.is_hopeless:
+      self._room.refuse()
+      return
     self._checkpointer.save(state)
-    self._saved = int(state.step)
+    if self._room.pauses:  # Only when it is on the disk the pause is over.
+      self._checkpointer.wait()
+      if self.is_done(int(state.step)):
+        self._room.saved(int(state.step))
 
   def finish(self, state):
-    """Saves a state unless it is saved, and waits until it is on disk."""
+    """Saves a state unless it is saved, and waits until it is on disk.
+
+    Raises:
+      DiskFull: if there is no room, and has been none for too long.
+    """
     step = int(state.step)
     if not agree.decide(f'saved {step}', self.is_done(step)):
       self(state)
+    self.settle(state)
+
+  def settle(self, state):
+    """Waits until a state, whose saving has begun, and all else is on disk.
+
+    Raises:
+      DiskFull: as `finish`.
+    """
     self._checkpointer.wait()
+    self._room.retry()
+    while self._room.pauses:  # Nothing else is left to do.
+      self._room.wait()
+      if not self.is_done(int(state.step)):
+        self(state)
+      self._checkpointer.wait()
+      self._room.retry()
 
 
 class Grids:
@@ -124,7 +152,10 @@ class Grids:
       )
     for name, images in made.items():
       sheet = labelled_grid.labelled(images, per_class, names)
-      labelled_grid.save(self._path(step, name), sheet, names)
+      save = functools.partial(
+        labelled_grid.save, self._path(step, name), sheet, names
+      )
+      self._writer.room.write(save, sheet.nbytes)
       self._writer.write_image(step, f'samples/{name}', sheet)
 
   def _path(self, step, name):

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 from typing import Any, NamedTuple
 
 import jax
@@ -111,8 +110,8 @@ def read(name, open_run, base) -> Exported:
   tensors, metadata = safetensors_file.read(path)
   tensors_lib.check_finite(tensors, str(path))
   try:
-    card = json.loads(metadata['card'])
-  except (KeyError, ValueError, RecursionError) as e:
+    card = files.parse_json(metadata['card'].encode())
+  except (KeyError, ValueError) as e:
     raise errors.UserError(
       f'{path} has no card of sagan_jax in its header, so nobody can say what '
       'networks its weights are of; write it with sagan_jax.export'
@@ -235,7 +234,9 @@ def _check_beside(path):
   card = files.read_json(beside)
   file = card.get('file') if isinstance(card, dict) else None
   wanted = file.get('sha256') if isinstance(file, dict) else None
-  if wanted != hashlib.sha256(path.read_bytes()).hexdigest():
+  with files.open_file(path) as content:
+    digest = hashlib.file_digest(content, 'sha256').hexdigest()
+  if wanted != digest:
     raise errors.UserError(
       f'{path} is not the file that {beside.name} beside it was written for: '
       'the SHA-256 differs; get both again, or move the card away'

@@ -11,7 +11,7 @@ from sagan_jax.checkpoints import checkpoint
 from sagan_jax.cluster import sharding
 from sagan_jax.config import compatibility
 from sagan_jax.gan import state as state_lib
-from sagan_jax.run import agreement, directory, exported
+from sagan_jax.run import agreement, directory, exported, lease
 from sagan_jax.weights import classes as classes_lib
 from sagan_jax.weights import tensors as tensors_lib
 
@@ -114,37 +114,44 @@ def make_run(found, open_run, workdir, overrides=None):
     The `Run`.
 
   Raises:
-    UserError: if there is a run already, or the weights are not those of the
-      networks of the config.
+    UserError: if there is a run already, another process writes to the
+      directory, or the weights are not those of the networks of the config.
   """
   workdir = files.as_path(workdir)
-  if directory.has_states(workdir):
-    raise errors.UserError(
-      f'{workdir} already holds a run; choose another --workdir'
-    )
+  _refuse_a_run(workdir)
   config = exported.config_of(found, overrides)
   compatibility.check_model(config)
   wanted = exported.shapes(config, sharding.make_mesh(1))
   tensors_lib.check_shapes(found.tensors, wanted, found.where)
   names = found.card['class_names']
   facts = {'identity': {}} | (found.card['data'] or {})
-  with files.writing(workdir):
-    workdir.mkdir(parents=True, exist_ok=True)
-  directory.record(
-    workdir,
-    config,
-    {} if names is None else facts | {'class_names': names},
-    _origin(found, 'import'),
-  )
-  run = open_run(workdir)
-  saver = checkpoint.Checkpointer(
-    workdir / directory.CHECKPOINTS, keep_last=config.checkpoint.keep_last
-  )
-  try:
-    saver.save(_placed(run, found.tensors, found.card['step']))
-  finally:
-    saver.close()
+  with lease.Lease(workdir) as held:
+    with files.writing(workdir):
+      workdir.mkdir(parents=True, exist_ok=True)
+    held.take()
+    _refuse_a_run(workdir)  # One may have been begun meanwhile.
+    directory.record(
+      workdir,
+      config,
+      {} if names is None else facts | {'class_names': names},
+      _origin(found, 'import'),
+    )
+    run = open_run(workdir)
+    saver = checkpoint.Checkpointer(
+      workdir / directory.CHECKPOINTS, keep_last=config.checkpoint.keep_last
+    )
+    try:
+      saver.save(_placed(run, found.tensors, found.card['step']))
+    finally:
+      saver.close()
   return run
+
+
+def _refuse_a_run(workdir):
+  if directory.has_states(workdir):
+    raise errors.UserError(
+      f'{workdir} already holds a run; choose another --workdir'
+    )
 
 
 def _placed(run, tensors, step):

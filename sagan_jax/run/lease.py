@@ -5,6 +5,11 @@ every `BEAT_SECS`. Where the process is of this machine, whether it lives is
 known at once; else the file is watched: it is taken over when it has not been
 touched for `STALE_SECS`. Clocks of hosts are not compared. Readers need no lease,
 and neither do commands that only add records.
+
+A save that is on its way when a lease is lost is not recalled: orbax has no way
+to. Whoever takes over deletes what is half-written, and with it what that save
+would have renamed; it stays only if it was complete before, and is then a state
+of the run like any other.
 """
 
 import json
@@ -26,6 +31,7 @@ STALE_SECS = 90.0
 # Until two that took it at once both see whose it is.
 _SETTLE_SECS = {False: 0.3, True: 2.0}  # {in a bucket: s}
 _LOOK_SECS = 0.5
+_MAX_BYTES = 2**16
 
 
 class Lost(errors.UserError):
@@ -204,13 +210,17 @@ def _read(path: epath.Path) -> dict:
     found = files.read_json(path)
   except errors.UserError:
     return {}
-  return found if isinstance(found, dict) else {}
+  is_lease = isinstance(found, dict) and not any(
+    isinstance(value, (dict, list)) for value in found.values()
+  )
+  return found if is_lease else {}
 
 
 def _sign(path):
   """What changes with every sign of life; None if there is no lease."""
   try:
-    return path.read_bytes(), path.stat().mtime
+    with files.open_file(path) as file:
+      return file.read(_MAX_BYTES), path.stat().mtime
   except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as e:

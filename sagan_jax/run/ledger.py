@@ -8,7 +8,6 @@ counts as time that the run was down.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -42,6 +41,7 @@ TITLES = {
   DOWN: 'down',
 }
 _ROW_SECS = 30.0
+_MAX_NUMBER = 1e15  # Seconds and steps are less; NaN is not.
 _PHASES = {'step': 'steps'}  # What the loop calls them.
 
 _process_began = None
@@ -130,7 +130,7 @@ class Ledger:
       files.write(self._path, self._rows + row)
       self._rows += row
       return
-    with open(self._path, 'ab', buffering=0) as file:
+    with files.open_to_append(self._path) as file:
       size = file.tell()
       if size and not _ends_a_row(self._path, size):
         row = b'\n' + row  # A process was killed in the midst of one.
@@ -182,15 +182,18 @@ def read(directory: epath.PathLike) -> dict[str, float] | None:
 
 
 def _rows(path) -> Iterator[dict]:
-  for line in path.read_bytes().splitlines():
-    try:
-      row = json.loads(line)
-      numbers = [row[name] for name in ('step', 'from', 'to')]
-      numbers += [row[name] for name in ('start', *KINDS) if name in row]
-      if all(math.isfinite(x) for x in numbers):
-        yield row
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-      continue
+  with files.open_file(path) as file:
+    yield from filter(None, map(_row, files.lines(file)))
+
+
+def _row(line) -> dict | None:
+  try:
+    row = files.parse_json(line)
+    numbers = [row[name] for name in ('step', 'from', 'to')]
+    numbers += [row[name] for name in ('start', *KINDS) if name in row]
+    return row if all(abs(x) < _MAX_NUMBER for x in numbers) else None
+  except (ValueError, KeyError, TypeError):
+    return None
 
 
 def shares(secs: dict[str, float]) -> list[tuple[str, float]]:

@@ -1,6 +1,7 @@
 """What a run shows: metrics.jsonl, TensorBoard and a line of progress."""
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -14,6 +15,7 @@ from etils import epath
 
 from sagan_jax import errors, files, progress
 from sagan_jax.run import board, rows
+from sagan_jax.run import room as room_lib
 
 # All of it within 80 columns, with the losses that follow.
 _BAR = '{n_fmt}/{total_fmt} |{bar}| {rate_fmt} ETA {remaining}{postfix}'
@@ -31,6 +33,7 @@ class Writer:
     tensorboard: whether to write event files too; 'auto' where the packages for
       it are installed.
     say: called with what could not be kept.
+    room: of the disk; None for one that raises what the disk refuses.
 
   Raises:
     UserError: if the file cannot be read or written, a row in it is damaged, or
@@ -44,7 +47,9 @@ class Writer:
     *,
     tensorboard: bool | Literal['auto'],
     say: Callable[[str], None] = print,
+    room: room_lib.Room | None = None,
   ):
+    self.room = room or room_lib.Room(directory)
     self._say = say
     self._board = board.open_board(directory, tensorboard, say)
     path = epath.Path(directory) / 'metrics.jsonl'
@@ -57,7 +62,8 @@ class Writer:
     Raises:
       UserError: if it cannot be written: a full disk.
     """
-    self._rows.append(json.dumps({'step': step, **scalars}).encode() + b'\n')
+    row = json.dumps({'step': step, **scalars}).encode() + b'\n'
+    self.room.write(functools.partial(self._rows.append, row), len(row))
     if self._board:
       self._board.write_scalars(step, scalars)
 
@@ -83,7 +89,8 @@ class Writer:
     Raises:
       UserError: if it cannot be written.
     """
-    self._rows.flush()
+    if not self.room.pauses:
+      self._rows.flush()
     if self._board:
       self._board.flush()
 
@@ -101,13 +108,14 @@ class Writer:
         self._say(str(e))
 
 
-def open_writer(run, start_step, say):
+def open_writer(run, start_step, say, room=None):
   """Records a run that trains, and opens its log.
 
   Args:
     run: a `run.Run`.
     start_step: that it goes on from.
     say: called with what could not be kept.
+    room: as of `Writer`.
 
   Returns:
     A `Writer` on the main process, None on the others.
@@ -123,6 +131,7 @@ def open_writer(run, start_step, say):
         start_step,
         tensorboard=run.config.log.tensorboard,
         say=say,
+        room=room,
       )
       stack.callback(writer.close)
     run.record()

@@ -89,6 +89,11 @@ class Loop:
         self._handle(event, state)
     return state
 
+  def finish(self, state):
+    """Waits until all is on the disk; raises as `trainer.Trainer.train`."""
+    self.phase('checkpoint')
+    self._checkpoint.settle(state)
+
   def _due(self, step):
     return events_lib.due(self.events, step, self._run.config.num_steps)
 

@@ -45,6 +45,32 @@ def use(where: str | None) -> None:
     os.environ.setdefault(*_MIN_SECS)
 
 
+def keep_in_all_processes() -> None:
+  """Lets this process, not only process 0, keep what it compiles.
+
+  JAX leaves it to process 0, for the others to read. But hosts may have disks
+  of their own, and on CPU every process has other keys: all but process 0 would
+  compile at every start. In a bucket, it stays with process 0.
+
+  To be called when jax has joined the processes. jax has no public name for it.
+  """
+  from jax._src import compiler, distributed
+
+  where = os.environ.get(_VARIABLE)
+  if where is None or files.is_remote(files.as_path(where)):
+    return
+  write, state = compiler._cache_write, distributed.global_state
+
+  def write_as_the_first(*arguments, **options):
+    index, state.process_id = state.process_id, 0
+    try:
+      write(*arguments, **options)
+    finally:
+      state.process_id = index
+
+  compiler._cache_write = write_as_the_first
+
+
 def private_directory(where: str | None, kind: str, name: str, *, flag: str):
   """Makes a directory that only this user can write to.
 

@@ -32,9 +32,7 @@ def counted(workdir, step):
   if not group or group.index == 0:
     path = workdir / _FILE
     if path.exists():
-      before = files.read_json(path)
-      if before['step'] == step:
-        starts = before['starts']
+      starts = _starts(path, step)
     if starts < MAX_STARTS:
       files.write(path, json.dumps({'step': step, 'starts': starts + 1}))
     else:
@@ -51,6 +49,18 @@ def counted(workdir, step):
     _forget(workdir)
     raise
   _forget(workdir)
+
+
+def _starts(path, step):
+  """How often a run was started from a step; 0 if the file is damaged."""
+  try:
+    before = files.read_json(path)
+  except errors.UserError:
+    return 0  # It is written anew: no run is lost with it.
+  if not isinstance(before, dict) or before.get('step') != step:
+    return 0
+  starts = before.get('starts')
+  return starts if isinstance(starts, int) and starts > 0 else 0
 
 
 def _forget(workdir):

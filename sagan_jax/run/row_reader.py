@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from sagan_jax import files
 from sagan_jax.pictures import thinning
 
 GAP = 'train/logit_gap'  # Of the logits of real images and of fakes.
 _REAL, _FAKE = 'train/d_real_logit', 'train/d_fake_logit'
 _OF_EVALUATIONS = ('step', 'perf/eval_secs')
 _BLOCK_BYTES = 2**20
+_LONGEST_BYTES = 2**24  # Of what has no end of a line.
 _MAX_LETTERS = 100  # Of the name of a number.
 _NAMED = 5  # Damaged lines that are named one by one.
 
@@ -41,7 +43,7 @@ def read(
     OSError: if the file cannot be read.
   """
   reader = Reader(path.name, curves, evaluations, last_step, complain)
-  with path.open('rb') as file:
+  with files.open_file(path) as file:
     for first, lines in _blocks(file):
       reader.add(first, lines)
   reader.finish()
@@ -138,11 +140,11 @@ def _blocks(file) -> Iterator[tuple[int, list[Any]]]:
   number, rest = 1, b''
   while block := file.read(_BLOCK_BYTES):
     *lines, rest = (rest + block).split(b'\n')
-    if len(rest) > _BLOCK_BYTES:  # Nobody's row: its beginning will do.
-      rest = rest[:1]
     if lines:
       yield number, lines
       number += len(lines)
+    if len(rest) > _LONGEST_BYTES:  # Nobody's row, and maybe without an end.
+      break
   if rest:
     yield number, [None]
 

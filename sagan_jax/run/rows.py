@@ -6,7 +6,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from etils import epath
 
@@ -22,7 +23,7 @@ _END_BYTES = 2**16
 _END_ROWS = 100
 
 # A whole row, found without parsing: a long run has a million.
-_ROW = re.compile(rb'\{"step": (\d+)(?:, [^{\0]*)?\}\n')
+_ROW = re.compile(rb'\{"step": (\d{1,18})(?:, [^{\0]*)?\}\n')
 
 
 class LocalRows:
@@ -49,21 +50,28 @@ class LocalRows:
     say: Callable[[str], None],
   ):
     self._path = path
+    self._written = 0  # Bytes of a row that is not complete.
+    with files.writing(path):
+      files.check_own(path)
     if path.exists() and not (start_step is None and _is_whole(path)):
       _drop_after(path, start_step, say)
     with files.writing(path):
       # Unbuffered: a row that a full disk refuses must not come again, as
       # another error, when the file is closed.
-      self._file = open(path, 'ab', buffering=0)
+      self._file = files.open_to_append(path)
     self._end = set() if start_step is None else _end(path)
 
   def append(self, row: bytes) -> None:
-    """Writes a row; raises UserError if the disk refuses it."""
+    """Writes a row; raises UserError if the disk refuses it.
+
+    Of a full disk, which is `DiskFull`, it is to be called with this row again.
+    """
     if row in self._end:
       return
     with files.writing(self._path):
-      while row:
-        row = row[self._file.write(row) :]
+      while self._written < len(row):  # A full disk may take a part of it.
+        self._written += self._file.write(row[self._written :])
+    self._written = 0
 
   def holds(self, step: int, name: str) -> bool:
     """Whether the end of the file, as it was opened, has such a row."""
@@ -142,7 +150,7 @@ class _reading:  # noqa: N801 - reads as a verb where it is used.
 
 def _is_whole(path):
   """Whether a file ends with a row; its trainer may be at work on it."""
-  with _reading(path), open(path, 'rb') as file:
+  with _reading(path), files.open_file(path) as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 1))
     return file.read() in (b'', b'\n')
@@ -166,7 +174,7 @@ def _holds(rows, step, name):
 
 def _end(path):
   """The last rows of a file."""
-  with _reading(path), path.open('rb') as file:
+  with _reading(path), files.open_file(path) as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END_BYTES))
     return set(file.read().splitlines(keepends=True))
@@ -175,7 +183,7 @@ def _end(path):
 def _drop_after(path, start_step, say):
   """Cuts a file after the last row to keep, and rows to drop out of it."""
   position = kept = end = 0  # Bytes: read, to keep, kept without a gap.
-  with _reading(path), open(path, 'rb') as file:
+  with _reading(path), files.open_file(path) as file:
     for row, keep in _scan(file, path, start_step, say):
       position += len(row)
       if keep:
@@ -189,21 +197,21 @@ def _drop_after(path, start_step, say):
     if kept == end:
       os.truncate(path, end)
       return
-    with open(path, 'rb') as file, files.replacing(path) as target:
+    with files.open_file(path) as file, files.replacing(path) as target:
       for row, keep in _scan(file, path, start_step, lambda _: None):
         if keep:
           target.write(row)
 
 
 def _scan(
-  lines: Iterable[bytes],
+  file: BinaryIO,
   path: epath.Path,
   start_step: int | None,
   say: Callable[[str], None],
 ) -> Iterator[tuple[bytes, bool]]:
   """Yields rows, and whether each is of a step up to `start_step`."""
   limit = math.inf if start_step is None else start_step
-  for number, line in enumerate(lines, 1):
+  for number, line in enumerate(files.lines(file), 1):
     if not line.endswith(b'\n'):  # Of a process that was killed.
       say(f'{path}: the last row was cut short and is dropped')
       return
@@ -222,7 +230,7 @@ def _step(line: bytes) -> int | None:
   if row:
     return int(row[1])
   try:
-    step = json.loads(line)['step']
-  except (ValueError, KeyError, TypeError, RecursionError):
+    step = files.parse_json(line)['step']
+  except (ValueError, KeyError, TypeError):
     return None
-  return step if isinstance(step, int) else None
+  return step if type(step) is int and 0 <= step < 2**63 else None

@@ -1,6 +1,7 @@
 """What becomes of evaluations: records, the best state, the report."""
 
 import functools
+import json
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.metrics import scores
 from sagan_jax.run import agreement, stop
+from sagan_jax.run import room as room_lib
 
 
 class Best(NamedTuple):
@@ -33,6 +35,7 @@ class Scoreboard:
     counter: a factory of counters of images, like `stop.counter`. What its
       counters raise ends an evaluation between two batches; nothing of it is
       recorded, unless it is an `Exception`.
+    room: of the disk; None for one that raises what the disk refuses.
 
   Raises:
     UserError: if the records that are there are damaged, or cannot be written.
@@ -44,8 +47,11 @@ class Scoreboard:
     start_step: int | None,
     say: Callable[[str], None] = print,
     counter: Callable[..., Callable[[int], None]] = stop.counter,
+    room: room_lib.Room | None = None,
   ):
     self._run = run
+    self._room = room or room_lib.Room(run.workdir)
+    self._unwritten: list[dict[str, Any]] = []
     self._say = say
     self._counter = counter
     self._path = epath.Path(run.workdir) / 'evaluations.jsonl'
@@ -53,6 +59,8 @@ class Scoreboard:
     self._best = None
     if start_step is not None:
       self._best = run.best_checkpointer(writes=True)
+      if self._room.may_pause:
+        self._best.survive_full_disk(self._best_is_lost)
       self._best.delete_after(start_step)
       self._records = [
         r for r in self._records if r['protocol']['step'] <= start_step
@@ -157,8 +165,7 @@ class Scoreboard:
       self._best.close()
 
   def _add(self, step, records, began):
-    """Records scores; returns those for the log."""
-    self._record(records)
+    """Tells and records scores; returns those for the log."""
     scalars = _scalars(records)
     for record in records:
       made_by = record['protocol']
@@ -168,33 +175,31 @@ class Scoreboard:
         f'step {step}: {shown} ({variant}, {made_by["num_fake"]} fakes against '
         f'{made_by["num_real"]} real images, {made_by["extractor"]})'
       )
+    self._record(records)
     scalars['perf/eval_secs'] = time.perf_counter() - began
     return scalars
 
   def _record(self, records):
-    """Adds records, in place of those of the same protocol and of failures.
+    """Records, at once or when the disk has room, and makes the report."""
+    self._records = _merged(self._records, records)
+    if self._run.is_main:
+      self._unwritten += records
+      self._room.write(self._write, len(json.dumps(records)))
+
+  def _write(self):
+    """Adds what is not written yet to the file.
 
     Another command may have added some since: the file is the truth.
     """
-    if self._run.is_main:
-      self._records = protocol.read(self._path, self._say)
-    before = self._records
-    protocols = [r['protocol'] for r in records]
-    steps = [made_by['step'] for made_by in protocols]
-    self._records = [
-      r
-      for r in self._records
-      if r['protocol'] not in protocols
-      and not ('error' in r and r['protocol']['step'] in steps)
-    ]
-    kept = self._records
-    self._records = [*kept, *records]
-    if self._run.is_main:
-      if len(kept) == len(before):
-        protocol.append(self._path, kept, records)
-      else:
-        protocol.write(self._path, self._records)
-      self.report()
+    records = self._unwritten
+    before = protocol.read(self._path, self._say)
+    self._records = _merged(before, records)
+    if len(self._records) == len(before) + len(records):
+      protocol.append(self._path, before, records)
+    else:
+      protocol.write(self._path, self._records)
+    self._unwritten = []
+    self.report()
 
   def report(self) -> None:
     """Makes the tables and plots, from all records each time."""
@@ -209,6 +214,10 @@ class Scoreboard:
         f'the report in {directory} could not be made ({type(e).__name__}: '
         f'{e}); the scores are in {self._path}'
       )
+
+  def _best_is_lost(self, error):
+    self._room.refused(error)
+    self._say('the best state so far could not be kept: the disk is full')
 
   def _keep_if_best(self, best, state, record):
     """Saves the state under `best` if it beats the one that is there."""
@@ -234,9 +243,22 @@ class Scoreboard:
       best.wait()
 
 
+def _merged(records, new):
+  """Records with new ones in place of those of the same protocol and failures."""
+  protocols = [r['protocol'] for r in new]
+  steps = [made_by['step'] for made_by in protocols]
+  kept = [
+    r
+    for r in records
+    if r['protocol'] not in protocols
+    and not ('error' in r and r['protocol']['step'] in steps)
+  ]
+  return [*kept, *new]
+
+
 def _variant(made_by):
-  variant = f'{made_by["weights"]}_{made_by["bn_statistics"]}'
-  if made_by['truncation'] is not None:
+  variant = f'{made_by.get("weights")}_{made_by.get("bn_statistics")}'
+  if made_by.get('truncation') is not None:
     variant += f'_{made_by["truncation"]:g}'
   return variant
 

@@ -5,7 +5,10 @@ What happens in which order at a step is in `loop`.
 
 import contextlib
 import dataclasses
+import functools
 import time
+
+import jax
 
 from sagan_jax import errors
 from sagan_jax.cluster import agree
@@ -24,6 +27,7 @@ from sagan_jax.run import (
   reporting,
   restarts,
   rollbacks,
+  room,
   scoreboard,
   step_log,
   stop,
@@ -69,20 +73,36 @@ class Trainer:
     self._state = self._rollbacks.renew(state, run.mesh)
     self._progress = log.Progress(c.num_steps, start, show=run.is_main)
     self._say = self._progress.say
+    self._room = self._make_room()
     self._scoreboard = None
     if c.eval.every_steps is not None:
-      self._scoreboard = scoreboard.Scoreboard(run, start, self._say)
+      self._scoreboard = scoreboard.Scoreboard(
+        run, start, self._say, room=self._room
+      )
       self._scoreboard.check()
     # The last of what can be refused: until here the run is as it was.
-    self._writer = log.open_writer(run, start, self._say)
+    self._writer = log.open_writer(run, start, self._say, self._room)
     if run.is_main:
       directory.remove_grids_after(run.workdir, start)
     self.loop = self._make_loop(start)
 
+  def _make_room(self):
+    run = self.run
+    # Several processes would have to pause together: they end with the cause.
+    secs = 0 if agree.group() else run.config.checkpoint.full_disk_secs
+    made = room.Room(run.workdir, secs, self._say)
+    if secs:
+      leaves = jax.tree.leaves(run.shapes)
+      size = sum(x.size * x.dtype.itemsize for x in leaves)
+      run.checkpointer.survive_full_disk(
+        functools.partial(made.refused, state_bytes=size)
+      )
+    return made
+
   def _make_loop(self, start):
     run, writer, clock = self.run, self._writer, log.Clock()
     steps = step_log.StepLog(run, writer, self._progress, clock)
-    checkpoint = events.Checkpoint(run, steps.advice)
+    checkpoint = events.Checkpoint(run, steps.advice, self._room)
     due = [checkpoint, events.Grids(run, writer)]
     if self._scoreboard:
       due.append(
@@ -180,8 +200,7 @@ class Trainer:
       self._say(summary.compiled(step_fn, time.perf_counter() - began))
       with stop.deferred(), memory.explained(c, step_fn):
         state = self.loop.take_steps(step_fn, state, drawn_batches)
-        self.loop.phase('checkpoint')
-        run.checkpointer.wait()
+        self.loop.finish(state)
     return state
 
   def _close_writer(self, kind, error, traceback):

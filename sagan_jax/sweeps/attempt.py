@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+import typing
 
 from sagan_jax import errors, files
 
@@ -22,17 +23,30 @@ class Attempt:
   halted: int | None = None  # The rung of successive halving.
 
 
+_KINDS = typing.get_type_hints(Attempt)
+
+
 def read(directory):
   """Returns the `Attempt` of a directory, an empty one if there was none."""
   path = directory / _NAME
   if not path.exists():
     return Attempt()
-  try:
-    return Attempt(**files.read_json(path))
-  except TypeError as e:
-    raise errors.UserError(
-      f'{path} is damaged ({e}); remove it: the run itself needs it not'
-    ) from e
+  found = files.read_json(path)
+  if isinstance(found, dict) and all(
+    name in _KINDS and _fits(value, _KINDS[name])
+    for name, value in found.items()
+  ):
+    return Attempt(**found)
+  raise errors.UserError(
+    f'{path} is damaged: it is no record of an attempt; remove it: the run '
+    'itself needs it not'
+  )
+
+
+def _fits(value, kind):
+  if isinstance(value, (int, float)):
+    return str not in typing.get_args(kind) + (kind,) and abs(value) < 1e15
+  return isinstance(value, kind)
 
 
 def begin(directory, num_steps):

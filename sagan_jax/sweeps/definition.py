@@ -23,6 +23,7 @@ from sagan_jax.config import annotations, compatibility, reader, schema, source
 from sagan_jax.sweeps import names
 
 SEED = 'seed'
+_MAX_LIST_BYTES = 2**24
 FILE = source.Kind('sweep', '--sweep', 'get_sweep', source.SHIPPED / 'sweeps')
 _KEYS = ('config', 'grid', 'list', 'seeds')
 _OPENING, _CLOSING = '([', ')]'
@@ -255,7 +256,8 @@ def _seeds(given, what):
 def _read_list(path):
   path = files.as_path(path)
   try:
-    lines = path.read_text().splitlines()
+    with path.open('rb') as file:  # It may be a pipe.
+      lines = file.read(_MAX_LIST_BYTES).decode().splitlines()
   except (OSError, UnicodeDecodeError) as e:
     raise errors.UserError(
       f'cannot read --list={path}: {getattr(e, "strerror", None) or e}'

@@ -15,6 +15,8 @@ import time
 from sagan_jax import files
 
 _NAME = '.sweep.lock'
+# It is emptied: what a link leads to must not be.
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _TRIES, _PAUSE_SECS = 5, 0.02
 
 
@@ -29,7 +31,7 @@ def acquire(directory):
     None if another process has it.
   """
   with files.writing(directory):
-    descriptor = os.open(directory / _NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(directory / _NAME, _FLAGS, 0o666)
   for _ in range(_TRIES):  # Whoever looks at a lock holds it for an instant.
     with files.writing(directory):
       taken = _lock(descriptor, fcntl.LOCK_EX)
@@ -52,7 +54,7 @@ def is_held(directory):
   path = directory / _NAME
   if files.is_remote(path) or not path.exists():
     return False
-  descriptor = os.open(path, os.O_RDONLY)
+  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
   try:
     return not _lock(descriptor, fcntl.LOCK_SH)
   finally:
@@ -61,8 +63,9 @@ def is_held(directory):
 
 def holder(directory):
   """Who has signed the lock: (process, whether it is of this machine)."""
-  with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-    signed = json.loads((directory / _NAME).read_text())
+  # Also of what is no JSON, which is a UserError.
+  with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+    signed = files.read_json(directory / _NAME)
     return int(signed['pid']), signed['host'] == socket.gethostname()
   return None, False  # It has not signed yet.
 

@@ -8,6 +8,7 @@ NAME/attempt.json how its last process ended
 """
 
 import json
+import pathlib
 
 from sagan_jax import errors, files
 from sagan_jax.config import schema
@@ -16,6 +17,13 @@ from sagan_jax.sweeps import definition, lock
 
 _NAME = 'sweep.json'
 _FORMAT = 1
+_MEMBER = {
+  'name': str,
+  'directory': str,
+  'setting': str,
+  'seed': int,
+  'num_steps': int,
+}
 
 
 def place(output, members):
@@ -101,7 +109,26 @@ def read(output):
       f'{path} is damaged or of another version; repeat the command that '
       'started the sweep: it finds its runs again'
     )
+  members = content.get('members')
+  if not isinstance(members, list) or not all(map(_is_member, members)):
+    raise errors.UserError(
+      f'{path} is damaged: its members are none; repeat the command that '
+      'started the sweep: it finds its runs again'
+    )
   return content
+
+
+def _is_member(entry):
+  if not isinstance(entry, dict) or not all(
+    type(entry.get(name)) is kind for name, kind in _MEMBER.items()
+  ):
+    return False
+  name = entry['directory']  # Of a directory in that of the sweep, no other.
+  return (
+    pathlib.PurePosixPath(name).name == name
+    and '\0' not in name
+    and 0 <= entry['num_steps'] < 2**31
+  )
 
 
 def configure(directory, config, num_steps):

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import os
+import re
 import time
 
 from sagan_jax import files
@@ -14,6 +16,8 @@ MISSING, RUNNING, STOPPED = 'missing', 'running', 'stopped'
 FINISHED, FAILED = 'finished', 'failed'
 _VARIANT = ('weights', 'bn_statistics', 'truncation')
 _SPEED = 'perf/images_per_sec'
+_STEP = re.compile('[0-9]{1,10}')
+_END_BYTES = 2**16  # Of a log; more than its last rows.
 _FRESH_SECS = 300  # A run elsewhere whose log is older is taken for stopped.
 
 
@@ -73,13 +77,12 @@ def read(output, entry):
     A `Result`.
   """
   path = output / entry['directory']
-  rows = json_lines(path / 'metrics.jsonl')
-  records = json_lines(path / 'evaluations.jsonl')
-  scores, protocols = _scores(records)
+  rows = _last_rows(path)
+  scores, protocols = _scores(_records(path))
   last = attempt.read(path)
   state = _state(path, entry['num_steps'], last, bool(rows))
-  speeds = [row[_SPEED] for row in rows if _SPEED in row]
-  steps = [row['step'] for row in rows if isinstance(row.get('step'), int)]
+  speeds = [x for row in rows if isinstance(x := row.get(_SPEED), int | float)]
+  steps = [x for row in rows if type(x := row.get('step')) is int]
   step = max([*steps[-1:], *checkpoints(path)[-1:]], default=0)
   return Result(
     name=entry['name'],
@@ -116,8 +119,7 @@ def is_done(path, config, num_steps):
   )
   if not drawn or config.get('eval.every_steps') is None:
     return drawn
-  records = json_lines(path / 'evaluations.jsonl')
-  return any(_protocol(r).get('step') == num_steps for r in records)
+  return any(r['protocol']['step'] == num_steps for r in _records(path))
 
 
 def is_running(path):
@@ -137,19 +139,27 @@ def checkpoints(path):
   place = path / run_directory.CHECKPOINTS
   if not place.exists():
     return []
-  return sorted(int(p.name) for p in place.iterdir() if p.name.isdigit())
+  return sorted(int(p.name) for p in place.iterdir() if _STEP.fullmatch(p.name))
 
 
-def json_lines(path):
-  """The objects of a file of JSON lines; others, cut short, are left out."""
+def _records(path):
+  """The records of evaluations that are not damaged."""
+  return protocol.read_whole_ones(path / 'evaluations.jsonl', lambda _: None)
+
+
+def _last_rows(path):
+  """The rows at the end of a log; what is cut short or damaged is left out."""
   try:
-    lines = path.read_bytes().split(b'\n')
-  except FileNotFoundError:
+    with files.open_file(path / run_directory.LOG) as file:
+      size = file.seek(0, os.SEEK_END)
+      file.seek(max(0, size - _END_BYTES))
+      lines = file.read(_END_BYTES).split(b'\n')
+  except OSError:
     return []
   found = []
   for line in lines:
     try:
-      row = json.loads(line)
+      row = files.parse_json(line)
     except ValueError:
       continue
     if isinstance(row, dict):
@@ -162,7 +172,7 @@ def _state(path, num_steps, last, has_rows):
     return RUNNING
   config = path / run_directory.CONFIG
   leaves = files.read_json(config) if config.exists() else None
-  if leaves and is_done(path, leaves, num_steps):
+  if isinstance(leaves, dict) and is_done(path, leaves, num_steps):
     return FINISHED
   if last.message:
     return FAILED
@@ -173,19 +183,13 @@ def _state(path, num_steps, last, has_rows):
   return STOPPED if has_rows or checkpoints(path) else MISSING
 
 
-def _protocol(record):
-  found = record.get('protocol', record.get('card'))
-  return found if isinstance(found, dict) else {}
-
-
 def _scores(records):
   """Returns (scores, {digest: protocol})."""
   scores, protocols = [], {}
   for record in records:
-    card = _protocol(record)
-    values = record.get('scores')
-    if not isinstance(values, dict) or not isinstance(card.get('step'), int):
-      continue  # A failure, which has no scores.
+    card, values = record['protocol'], record.get('scores')
+    if values is None:  # Of a failure.
+      continue
     shared = {k: v for k, v in card.items() if k not in protocol.IDENTITY}
     content = json.dumps(shared, sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()[:8]
@@ -197,7 +201,7 @@ def _scores(records):
     )
     for metric, value in values.items():
       spread = metric.endswith('_std')  # Of splits or subsets: no score.
-      if isinstance(value, (int, float)) and not spread:
+      if not spread:
         kind = Kind(metric, variant, digest)
         scores.append(Score(kind, card['step'], float(value)))
   return scores, protocols

@@ -208,7 +208,7 @@ class Runner:
 
 
 def _spawn(command, log, descriptor):
-  with files.writing(log), open(log, 'ab') as output:
+  with files.writing(log), files.open_to_append(log) as output:
     began = time.strftime('%Y-%m-%d %H:%M:%S')
     output.write(f'--- {began} {shlex.join(command)}\n'.encode())
     output.flush()

@@ -78,6 +78,7 @@ def test_every_number_has_bounds(key, is_float, in_tuple):
 
 # Of all other numbers zero is no sensible value.
 MAY_BE_ZERO = {
+  'checkpoint.full_disk_secs',
   'seed',
   'eval.seed',
   'ema.start_step',
@@ -192,6 +193,7 @@ def test_a_run_from_before_a_leaf_opens_with_what_it_did(tmp_path):
     'stall_secs': 60,
     'on_nonfinite': 'stop',
     'max_nonfinite': 10,
+    'checkpoint.full_disk_secs': 0,
   }
   path = tmp_path / 'config.json'
   path.write_text(

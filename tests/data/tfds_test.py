@@ -1,5 +1,6 @@
 """Tests of reading prepared TensorFlow Datasets."""
 
+import importlib.util
 import io
 import os
 import sys
@@ -12,9 +13,13 @@ from PIL import Image
 from sagan_jax import data, errors
 from sagan_jax.data import folder
 
-pytestmark = pytest.mark.slow
-
-tf = pytest.importorskip('tensorflow')
+pytestmark = [
+  pytest.mark.slow,
+  # Not imported here: it takes seconds of each process that collects tests.
+  pytest.mark.skipif(
+    not importlib.util.find_spec('tensorflow'), reason='reads with TensorFlow'
+  ),
+]
 tfds = pytest.importorskip('tensorflow_datasets')
 
 NUM_EXAMPLES = 23
@@ -180,6 +185,8 @@ def test_newest_version_and_default_directory(tmp_path, monkeypatch):
 
 
 def test_accelerators_are_hidden_from_tensorflow(data_dir, monkeypatch):
+  import tensorflow as tf
+
   calls = []
   monkeypatch.setattr(
     tf.config, 'set_visible_devices', lambda *args: calls.append(args)

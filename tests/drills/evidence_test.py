@@ -5,7 +5,7 @@ import pytest
 from sagan_jax import errors
 from sagan_jax.drills import evidence
 from sagan_jax.gan import state as state_lib
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 def test_each_kind_of_difference_is_told():
@@ -30,7 +30,7 @@ def test_each_kind_of_difference_is_told():
 
 
 def test_what_a_run_leaves(tmp_path):
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     state = tiny.run(tmp_path, num_steps=2, sample__every_steps=2)
     found = evidence.of(tmp_path)
   assert found.states == {'checkpoints/2': state_lib.digest(state)}

@@ -14,7 +14,7 @@ from sagan_jax.evaluation import extractors, generated, protocol
 from sagan_jax.gan import sampling
 from sagan_jax.metrics import scores
 from sagan_jax.run.run import Run
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 NUM_FAKES, NUM_REALS = 40, 60
 CHANGES = {
@@ -35,7 +35,7 @@ def run(tmp_path_factory, cache):
   """A run and a state whose average differs from its parameters."""
   workdir = tmp_path_factory.mktemp('run')
   c = tiny.config(eval__cache_dir=str(cache), **CHANGES)
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     opened = Run.for_training(workdir, c)
     state = opened.init()
     scaled = jax.tree.map(lambda x: x * 1.5 + 0.1, state.generator.params)

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import commands, compilation, evaluation_mesh
+from tests.support import commands, evaluation_mesh
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
   """The scores of 2,000 images on one device."""
-  with compilation.cheap_compilation():
-    return evaluation_mesh.record(tmp_path_factory.mktemp('alone'), 1)
+  return evaluation_mesh.record(tmp_path_factory.mktemp('alone'), 1)
 
 
 def _assert_same_scores(found, expected):
@@ -34,8 +33,7 @@ def _assert_same_scores(found, expected):
 
 @pytest.mark.parametrize('num_devices', [3, 8])
 def test_scores_do_not_depend_on_the_mesh(tmp_path, alone, num_devices):
-  with compilation.cheap_compilation():
-    found = evaluation_mesh.record(tmp_path, num_devices)
+  found = evaluation_mesh.record(tmp_path, num_devices)
   _assert_same_scores(found, alone)
 
 

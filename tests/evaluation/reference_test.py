@@ -228,3 +228,26 @@ def test_files_have_the_permissions_of_the_umask(extraction, tmp_path):
   finally:
     os.umask(before)
   assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o640}
+
+
+def test_a_reference_that_is_not_what_was_written_is_made_anew(
+  extraction, tmp_path, capsys
+):
+  """Also if its zip archive is sound; colleagues can read what is there."""
+  before = os.umask(0o022)
+  try:
+    made, _ = _make(_source(), extraction, tmp_path)
+  finally:
+    os.umask(before)
+  (path,) = tmp_path.glob('*.npz')
+  assert path.stat().st_mode & 0o777 == 0o644
+  with np.load(path) as file:
+    arrays = dict(file)
+  arrays['pooled/mean'] = arrays['pooled/mean'] + 1
+  np.savez(path, **arrays)
+  again, cached = _make(_source(), extraction, tmp_path)
+  assert not cached
+  _assert_equal(again, made)
+  assert 'its digest is not that of its arrays), and is made anew' in (
+    capsys.readouterr().err
+  )

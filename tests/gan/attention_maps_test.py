@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from sagan_jax.gan import attention_maps, sampling
-from tests.support import compilation, known_attention, small, tiny
-
-
-@pytest.fixture(autouse=True, scope='module')
-def cheap():
-  with compilation.cheap_compilation():
-    yield
+from tests.support import known_attention, small, tiny
 
 
 def _known(formula):

@@ -10,15 +10,9 @@ import pytest
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import chunks, sampling
 from sagan_jax.models import spectral
-from tests.support import compilation, small
+from tests.support import small
 
 KEY = jax.random.key(3)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def cheap():
-  with compilation.cheap_compilation():
-    yield
 
 
 @functools.cache

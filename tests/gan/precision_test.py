@@ -55,7 +55,6 @@ def _windows(metrics, name):
   return metrics[name].reshape(-1, WINDOW).mean(1)
 
 
-@pytest.mark.slow
 def test_bfloat16_trains_as_float32_does(trained):
   (_, wide), (_, narrow) = trained['float32'], trained['bfloat16']
   # Not the same numbers, or the test would compare a run with itself.
@@ -73,7 +72,6 @@ def test_bfloat16_trains_as_float32_does(trained):
   assert abs(wide['d_loss'].mean() - narrow['d_loss'].mean()) < 0.1
 
 
-@pytest.mark.slow
 def test_both_learn(trained):
   for _, metrics in trained.values():
     assert all(np.isfinite(x).all() for x in metrics.values())
@@ -81,7 +79,6 @@ def test_both_learn(trained):
     assert first - last > 0.2
 
 
-@pytest.mark.slow
 def test_what_is_learnt_stays_float32(trained):
   state, metrics = trained['bfloat16']
   for path, leaf in jax.tree_util.tree_leaves_with_path(state):
@@ -221,7 +218,6 @@ def test_the_gradient_of_a_bias_is_the_float64_sum():
   )
 
 
-@pytest.mark.slow
 def test_bfloat16_gradients_are_near_those_of_float32():
   """Of the discriminator, with open gates; float32 is off by some 1e-6."""
   exact, narrow = (

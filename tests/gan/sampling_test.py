@@ -10,7 +10,7 @@ import pytest
 from sagan_jax.cluster import sharding
 from sagan_jax.gan import sampling
 from sagan_jax.models import spectral
-from tests.support import compilation, small
+from tests.support import small
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,7 @@ def _images(num_devices, batch_size):
   gan = small.conv_gan(batch_sharding=sharding.split_batch(mesh))
   g = small.fresh_state(gan, 32, gate=0.5, mesh=mesh).generator
   sampler = sampling.Sampler(gan, batch_size)
-  with compilation.cheap_compilation():
-    return sampler.generate(g.params, g.stats, jax.random.key(5), LABELS)
+  return sampler.generate(g.params, g.stats, jax.random.key(5), LABELS)
 
 
 @pytest.mark.parametrize(('num_devices', 'batch_size'), [(1, 8), (8, 16)])

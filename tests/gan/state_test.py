@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from sagan_jax.gan import state as state_lib
-from tests.support import compilation, small
+from tests.support import small
 
 
 @functools.cache
 def _init(seed=0):
-  with compilation.cheap_compilation():
-    return state_lib.init_state(small.tiny_gan(), small.TINY_SIZE, seed)
+  return state_lib.init_state(small.tiny_gan(), small.TINY_SIZE, seed)
 
 
 def _assert_equal(tree, expected):
@@ -86,11 +85,8 @@ def test_the_seed_decides_everything():
 
 def test_a_compiled_state_is_that_of_an_uncompiled_one():
   gan = small.tiny_gan()
-  with compilation.cheap_compilation():
-    init = jax.jit(
-      functools.partial(state_lib.init_state, gan, small.TINY_SIZE)
-    )
-    state = init(0)
+  init = jax.jit(functools.partial(state_lib.init_state, gan, small.TINY_SIZE))
+  state = init(0)
   for one, other in zip(*map(jax.tree.leaves, (state, _init())), strict=True):
     if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
       one, other = jax.random.key_data(one), jax.random.key_data(other)

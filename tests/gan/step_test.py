@@ -11,7 +11,7 @@ import pytest
 
 from sagan_jax.gan import losses
 from sagan_jax.gan import step as step_lib
-from tests.support import compilation, small
+from tests.support import small
 from tests.support import step_by_hand as by_hand
 
 pytestmark = pytest.mark.slow
@@ -49,8 +49,7 @@ def _stepped(step=0, **fields):
   state = small.fresh_state(gan, small.TINY_SIZE)
   state = dataclasses.replace(state, step=jnp.int32(step))
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
-  with compilation.cheap_compilation():
-    return gan, state, batch, *_compiled(gan)(state, batch)
+  return gan, state, batch, *_compiled(gan)(state, batch)
 
 
 def _assert_close(tree, expected, **tolerance):
@@ -76,8 +75,7 @@ def test_a_step_is_the_algorithm_of_the_paper(n_dis, step):
   gan, state, batch, new, metrics = _stepped(
     step, n_dis=n_dis, optimizers='sgd'
   )
-  with compilation.cheap_compilation():
-    expected = jax.jit(functools.partial(by_hand.hinge_step, gan))(state, batch)
+  expected = jax.jit(functools.partial(by_hand.hinge_step, gan))(state, batch)
   for net, name in (new.discriminator, 'd'), (new.generator, 'g'):
     _assert_close((net.params, net.stats['spectral']), expected[name])
   _assert_close((metrics['d_loss'], metrics['g_loss']), expected['losses'])
@@ -91,11 +89,11 @@ def test_a_step_is_the_algorithm_of_the_paper(n_dis, step):
 @pytest.mark.parametrize('num_microbatches', [1, 2])
 def test_vectors_move_once_an_update(num_microbatches):
   _, state, _, new, _ = _stepped(
-    n_dis=3, num_microbatches=num_microbatches, optimizers='frozen'
+    n_dis=2, num_microbatches=num_microbatches, optimizers='frozen'
   )
   for old, found, times in (
     (state.generator, new.generator, 1),
-    (state.discriminator, new.discriminator, 3),
+    (state.discriminator, new.discriminator, 2),
   ):
     stats = old.stats
     for _ in range(times):
@@ -115,14 +113,16 @@ def test_vectors_are_those_of_the_weights_before_the_update():
 
 
 def test_running_moments_move_once_a_step_by_the_generators_own_batch():
-  gan, state, _, new, _ = _stepped(n_dis=3, optimizers='frozen')
-  key = jax.random.fold_in(jax.random.fold_in(state.rng, 0), 3)
+  gan, state, _, new, _ = _stepped(
+    n_dis=2, num_microbatches=1, optimizers='frozen'
+  )
+  key = jax.random.fold_in(jax.random.fold_in(state.rng, 0), 2)
   z, _ = step_lib.draw_inputs(gan, key, BATCH_SIZE)
   g = state.generator
   kernel = by_hand.weight(g.params, g.stats, 'dense')
   x = (z @ kernel + g.params['dense']['bias'][None]).reshape(-1, 3)
   keep = gan.generator.bn_decay
-  # The three batches of fakes for the discriminator leave no trace.
+  # The two batches of fakes for the discriminator leave no trace.
   _assert_close(
     new.generator.stats['batch_stats']['norm'],
     {'mean': (1 - keep) * x.mean(0), 'var': keep + (1 - keep) * x.var(0)},
@@ -204,31 +204,34 @@ def test_half_of_the_real_images_are_mirrored():
   assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(1000)
 
 
+def _late_average():
+  """A linear GAN whose average starts late; tests share its program."""
+  return _gan(ema_decay=0.9, ema_start_step=2, loss=LINEAR)
+
+
 def test_only_what_the_discriminator_sees_is_mirrored():
   """Symmetric real images make the same step with and without flips."""
-  gan = _gan(loss=LINEAR)
+  gan = _late_average()
   flipped = dataclasses.replace(gan, horizontal_flip=True)
   state = small.fresh_state(gan, small.TINY_SIZE)
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
-  with compilation.cheap_compilation():
-    plain, _ = _compiled(gan)(state, batch)
-    other, _ = _compiled(flipped)(state, batch)
-    assert _distance(plain.discriminator.params, other.discriminator.params) > 0
-    image = np.maximum(batch['image'], batch['image'][..., ::-1, :])
-    batch = {**batch, 'image': image}
-    plain, _ = _compiled(gan)(state, batch)
-    other, _ = _compiled(flipped)(state, batch)
+  plain, _ = _compiled(gan)(state, batch)
+  other, _ = _compiled(flipped)(state, batch)
+  assert _distance(plain.discriminator.params, other.discriminator.params) > 0
+  image = np.maximum(batch['image'], batch['image'][..., ::-1, :])
+  batch = {**batch, 'image': image}
+  plain, _ = _compiled(gan)(state, batch)
+  other, _ = _compiled(flipped)(state, batch)
   _assert_close(plain.discriminator.params, other.discriminator.params)
 
 
 def test_the_average_starts_as_a_copy_and_without_decay_stays_one():
-  gan = _gan(ema_decay=0.9, ema_start_step=2, loss=LINEAR)
+  gan = _late_average()
   state = small.fresh_state(gan, small.TINY_SIZE)
   batch = small.random_batch(gan, BATCH_SIZE, small.TINY_SIZE)
   for finished in range(4):
     before = state.ema_params
-    with compilation.cheap_compilation():
-      state, metrics = _compiled(gan)(state, batch)
+    state, metrics = _compiled(gan)(state, batch)
     params = state.generator.params
     if finished < 2:
       _assert_close(state.ema_params, params, rtol=0, atol=0)
@@ -272,10 +275,9 @@ def test_microbatches_give_the_mean_over_their_parts(network, unroll):
       patch.setattr(step_lib, 'draw_inputs', lambda *_: _split(inputs, 2)[i])
       return update(whole, _split(real, 2)[i])
 
-  with compilation.cheap_compilation():
-    split = dataclasses.replace(whole, num_microbatches=2, unroll=unroll)
-    found = jax.jit(functools.partial(update, split))(real)
-    one, other = jax.jit(lambda: [part(i, update) for i in range(2)])()
+  split = dataclasses.replace(whole, num_microbatches=2, unroll=unroll)
+  found = jax.jit(functools.partial(update, split))(real)
+  one, other = jax.jit(lambda: [part(i, update) for i in range(2)])()
   _assert_close(found, jax.tree.map(lambda x, y: (x + y) / 2, one, other))
   assert _distance(one, other) > 1e-2  # The parts do differ.
 
@@ -286,7 +288,7 @@ def test_two_equal_microbatches_are_one_batch():
   inputs = step_lib.draw_inputs(gan, jax.random.key(0), BATCH_SIZE)
 
   def run(repeats):
-    with pytest.MonkeyPatch.context() as patch, compilation.cheap_compilation():
+    with pytest.MonkeyPatch.context() as patch:
       # Every second of the repeated examples is the batch itself.
       patch.setattr(
         step_lib,

@@ -10,7 +10,7 @@ from sagan_jax import main
 from sagan_jax.data import array_writer, shapes
 from sagan_jax.run import command
 from tests.mistakes import data_test
-from tests.support import compilation, mistakes, tiny
+from tests.support import mistakes, tiny
 from tests.support.mistakes import Case
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ SIZE = data_test.SIZE
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sagan_jax.data import array_writer, shapes
-from tests.support import compilation, mistakes, tiny
+from tests.support import mistakes, tiny
 from tests.support.mistakes import Case
 
 SIZE = 32
@@ -17,7 +17,7 @@ SIZE = 32
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

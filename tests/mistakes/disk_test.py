@@ -12,7 +12,7 @@ import pytest
 
 from sagan_jax import main, prepare
 from sagan_jax.run import command, log
-from tests.support import compilation, mistakes, tiny
+from tests.support import mistakes, tiny
 from tests.support.mistakes import Case
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ SECS = 60  # A command whose disk is full ends within.
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 
@@ -82,7 +82,11 @@ def _checkpoints(workdir):
 def test_a_disk_that_fills_up(disk, capsys, monkeypatch, changes, named):
   """It ends at once, and the run goes on when there is room again."""
   workdir = disk / 'run'
-  base = {'log__every_steps': 100, 'num_steps': 8} | changes
+  base = {
+    'log__every_steps': 100,
+    'num_steps': 8,
+    'checkpoint__full_disk_secs': 0,
+  } | changes
   argv = mistakes.train(workdir, **base)
   first = mistakes.train(workdir, **base | {'num_steps': 2})
   assert _run(*first) == 0
@@ -186,6 +190,7 @@ def test_a_background_save_that_fails_ends_the_process(disk):
     workdir,
     num_steps=10**6,
     checkpoint__every_steps=2,
+    checkpoint__full_disk_secs=0,
     log__every_steps=10**6,
   )
   process = subprocess.run(

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.support import compilation, damage, mistakes, tiny
+from tests.support import damage, mistakes, tiny
 from tests.support.mistakes import Case
 
 CHANGES = {
@@ -16,7 +16,7 @@ CHANGES = {
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

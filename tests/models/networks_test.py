@@ -12,7 +12,6 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.models import discriminator, generator
 from tests.oracle import networks as oracle
 from tests.oracle import shapes as oracle_shapes
-from tests.support import compilation
 
 pytestmark = pytest.mark.slow
 
@@ -233,8 +232,7 @@ def _float32(tree):
 
 def _run(apply, variables, x, label):
   """Applies a network with cheap compilation; only its values matter."""
-  with compilation.cheap_compilation():
-    return jax.jit(apply)(_float32(variables), _float32(x), label)
+  return jax.jit(apply)(_float32(variables), _float32(x), label)
 
 
 def _assert_equal(new, spectral, maps):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sagan_jax.cluster import sharding
-from tests.support import compilation, programs, small
+from tests.support import programs, small
 
 pytestmark = pytest.mark.slow
 
@@ -57,10 +57,9 @@ def test_loss_gradient_and_statistics_stay(name):
   results = []
   for remat in ((), RESOLUTIONS[name]):
     loss_fn, params, inputs = _case(name, remat=remat)
-    with compilation.cheap_compilation():
-      results.append(
-        jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, inputs)
-      )
+    results.append(
+      jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, inputs)
+    )
   paths = jax.tree_util.tree_leaves_with_path(results[0])
   for (path, one), other in zip(
     paths, jax.tree.leaves(results[1]), strict=True

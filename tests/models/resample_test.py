@@ -11,7 +11,7 @@ import pytest
 from sagan_jax.gan import step
 from sagan_jax.models import resample
 from tests.oracle import layers as oracle_layers
-from tests.support import compilation, small
+from tests.support import small
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def _deviations(operation, size, dtype):
     functools.partial(getattr(resample, operation), form='reference'), x, kernel
   ).shape
   g = np.random.default_rng(9).standard_normal(y_shape).astype(dtype)
-  with jax.enable_x64(True), compilation.cheap_compilation():
+  with jax.enable_x64(True):
     args = x, kernel, g
     wide = (v.astype(np.float64) for v in args)
     truth = _values_and_gradients(operation, 'reference', *wide)

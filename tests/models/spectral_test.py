@@ -200,3 +200,47 @@ def test_a_network_takes_normalised_weights_as_they_are():
     ready, z, label, train=False
   )
   np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_all_vectors_of_a_network_move_at_once():
+  kernel, u = _matrix()
+  table, v = _matrix(40, 60, seed=1)
+  params = {
+    'block': {'conv': {'kernel': kernel}},
+    'embedding': {'embedding': table},
+  }
+  vectors = {'block': {'conv': {'u': u}}, 'embedding': {'u': v[:40]}}
+  for gradient in spectral.GRADIENTS:
+    found, by_params, new = jax.vjp(
+      lambda p, g=gradient: spectral.iterate(p, vectors, gradient=g),
+      params,
+      has_aux=True,
+    )
+    for path, matrix, vector in (
+      (('block', 'conv'), kernel, u),
+      (('embedding',), table.T, v[:40]),
+    ):
+      one, moved = found, new
+      for name in path:
+        one, moved = one[name], moved[name]
+      value, expected = spectral.sigma(matrix, vector)
+      np.testing.assert_allclose(one['sigma'], value, rtol=1e-6)
+      np.testing.assert_allclose(moved['sigma'], value, rtol=1e-6)
+      np.testing.assert_allclose(moved['u'], expected, atol=1e-6)
+    (grads,) = by_params(jax.tree.map(jnp.ones_like, found))
+    expected = jax.grad(
+      lambda w, g=gradient: spectral.sigma(w, u, gradient=g)[0]
+    )(kernel)
+    np.testing.assert_allclose(
+      grads['block']['conv']['kernel'], expected, atol=1e-6
+    )
+
+
+def test_a_network_divides_by_the_sigma_that_it_is_given():
+  network = small.TinyGenerator()
+  z, label = jnp.ones((2, small.LATENT_DIM)), jnp.array([0, 2])
+  variables = network.init(jax.random.key(0), z, label, train=False)
+  expected = network.apply(variables, z, label, train=False)
+  sigma, _ = spectral.iterate(variables['params'], variables['spectral'])
+  found = network.apply(variables | {'spectral': sigma}, z, label, train=False)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)

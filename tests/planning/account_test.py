@@ -5,12 +5,12 @@ import pytest
 
 from sagan_jax.gan import build, flops
 from sagan_jax.planning import account, topologies
-from tests.support import compilation, tiny, tpu_program
+from tests.support import tiny, tpu_program
 
 
 @pytest.fixture(autouse=True)
 def networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

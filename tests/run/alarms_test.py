@@ -8,7 +8,7 @@ import pytest
 
 from sagan_jax import errors
 from sagan_jax.run import alarms
-from tests.support import compilation, tiny
+from tests.support import tiny
 from tests.verdicts import verdicts_test as known
 
 LOG_STEPS = 5  # In the files of rows.
@@ -120,7 +120,7 @@ def test_a_run_that_is_made_to_collapse(tmp_path, capsys):
     'sample__every_steps': 10,
     'optim__generator__learning_rate': 10.0,
   }
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     with pytest.raises(errors.UserError, match='stopped after step 10, which'):
       tiny.run(tmp_path, on_collapse='stop', **changes)
   assert (tmp_path / 'checkpoints' / '10').is_dir()

@@ -8,12 +8,12 @@ from sagan_jax import data, errors
 from sagan_jax.data import shape_masks, shapes
 from sagan_jax.gan import attention_maps
 from sagan_jax.run import attention
-from tests.support import compilation, known_attention
+from tests.support import known_attention
 
 
 @pytest.fixture(autouse=True, scope='module')
 def known_networks():
-  with known_attention.networks(), compilation.cheap_compilation():
+  with known_attention.networks():
     yield
 
 

@@ -10,12 +10,12 @@ from PIL import Image
 from sagan_jax import errors
 from sagan_jax.pictures import labelled_grid
 from sagan_jax.run import events, log, scoreboard
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -16,12 +16,12 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import exported, exporting
 from sagan_jax.run.run import Run
 from sagan_jax.weights import tensors as tensors_lib
-from tests.support import checkpoints, compilation, exports, gcs, tiny
+from tests.support import checkpoints, exports, gcs, tiny
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

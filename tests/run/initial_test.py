@@ -11,7 +11,7 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.run import exported, initial, trainer
 from sagan_jax.run.run import Run
 from sagan_jax.weights import tensors as tensors_lib
-from tests.support import compilation, exports, tiny
+from tests.support import exports, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ U = 'discriminator.spectral.embedding.u'
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

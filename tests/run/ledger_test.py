@@ -7,7 +7,7 @@ import pytest
 
 from sagan_jax import errors
 from sagan_jax.run import ledger
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 def write(path, *rows):
@@ -111,7 +111,7 @@ def test_the_rows_are_kept_in_a_bucket(tmp_path, monkeypatch):
 
 def test_a_run_accounts_for_all_its_time(tmp_path):
   """Stopped in between; a finished run that is started again adds nothing."""
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     began = time.time()
     tiny.run(tmp_path, num_steps=4, checkpoint__every_steps=2)
     one = tiny.trainer(tmp_path, num_steps=9, checkpoint__every_steps=5)

@@ -11,14 +11,14 @@ from sagan_jax import errors
 from sagan_jax.gan import sampling
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import log, stop
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

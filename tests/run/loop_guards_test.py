@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 NUM_STEPS = 4
 COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -14,7 +14,7 @@ COMPILED = '/jax/core/compile/backend_compile_duration'
 def test_steps_send_nothing_by_accident_and_compile_nothing(
   num_devices, tmp_path, monkeypatch
 ):
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     trainer = tiny.trainer(
       tmp_path, num_devices=num_devices, num_steps=NUM_STEPS
     )

@@ -13,14 +13,14 @@ from sagan_jax.config import schema
 from sagan_jax.gan import build
 from sagan_jax.gan import state as state_lib
 from sagan_jax.pictures import labelled_grid
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -6,7 +6,7 @@ import pytest
 from sagan_jax import errors
 from sagan_jax.gan import build
 from sagan_jax.run import memory
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 def out_of_memory():
@@ -29,7 +29,7 @@ def test_the_directory_is_free_for_a_run_that_fits(tmp_path, monkeypatch):
   def fail(*_):
     raise out_of_memory()
 
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     with monkeypatch.context() as patch:
       patch.setattr(build, 'lower_step', fail)
       match = 'a device has run out of memory: the step could not be compiled'

@@ -11,7 +11,7 @@ from sagan_jax import errors
 from sagan_jax.drills import poison
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import loop, nonfinite, rollbacks
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.slow
 def networks():
   with (
     tiny.small_networks(tiny.PoisonedDiscriminator),
-    compilation.cheap_compilation(),
   ):
     yield
 

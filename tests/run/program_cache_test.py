@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from jax._src import compiler, distributed
 
 from sagan_jax import errors
 from sagan_jax.run import program_cache
@@ -62,6 +63,28 @@ def test_a_cache_that_cannot_be_made_is_done_without(own_cache, capsys):
   assert 'programs are not kept: cannot write' in capsys.readouterr().err
   with pytest.raises(errors.UserError, match='cannot write'):
     program_cache.use(str(own_cache))
+
+
+@pytest.mark.parametrize(
+  ('where', 'writer'), [('/here', 0), ('gs://b/programs', 1), (None, 1)]
+)
+def test_every_process_keeps_its_programs_on_a_disk(monkeypatch, where, writer):
+  """To jax the writer is process 0; only that one writes to a bucket."""
+  seen = []
+
+  def write(*arguments, **options):
+    seen.append((distributed.global_state.process_id, arguments, options))
+    raise KeyError('a full disk')
+
+  monkeypatch.setattr(compiler, '_cache_write', write)
+  monkeypatch.setattr(distributed.global_state, 'process_id', 1)
+  if where:
+    monkeypatch.setenv(_VARIABLE, where)
+  program_cache.keep_in_all_processes()
+  with pytest.raises(KeyError, match='a full disk'):
+    compiler._cache_write('key', backend='cpu')
+  assert seen == [(writer, ('key',), {'backend': 'cpu'})]
+  assert distributed.global_state.process_id == 1
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

@@ -17,14 +17,14 @@ from sagan_jax.gan import chunks
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run.run import Run
 from tests.conftest import ROOT
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

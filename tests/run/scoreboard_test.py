@@ -12,14 +12,14 @@ from sagan_jax.checkpoints import checkpoint
 from sagan_jax.evaluation import evaluator as evaluator_lib
 from sagan_jax.evaluation import protocol, tables
 from sagan_jax.run import scoreboard, trainer
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def small():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

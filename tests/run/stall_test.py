@@ -8,7 +8,7 @@ import pytest
 from sagan_jax.data import prefetch
 from sagan_jax.gan import state as state_lib
 from sagan_jax.run import stall, stop
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 def test_a_line_per_interval_names_the_data(capsys):
@@ -29,7 +29,7 @@ def test_a_line_per_interval_names_the_data(capsys):
 def test_a_stalled_run_stops_where_it_is_saved(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(prefetch, '_CLOSE_SECS', 0.1)  # Of a thread that hangs.
   release = threading.Event()
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     straight = tiny.run(tmp_path / 'a', num_steps=4)
     one = tiny.trainer(tmp_path / 'b', num_steps=4, stall_secs=1)
     batches = one.run.source.batches

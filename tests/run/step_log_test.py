@@ -35,6 +35,9 @@ class _Writer:
 class _Progress:
   say = print
 
+  def begin(self):
+    pass
+
   def report(self, step, scalars, shares):
     del step, scalars
     assert set(shares) == set(step_log.SECTIONS)

@@ -4,12 +4,12 @@ import pytest
 
 from sagan_jax.run import reporting, scoreboard, summary
 from sagan_jax.verdicts import verdicts
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 
 @pytest.fixture(autouse=True, scope='module')
 def small_networks():
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     yield
 
 

@@ -11,7 +11,6 @@ NaN in it.
 import os
 import sys
 import time
-from unittest import mock
 
 from sagan_jax import evaluate, main
 from sagan_jax.drills import faults
@@ -66,8 +65,6 @@ def _faulty(argv):
     os.chdir(os.path.join(where, *index))
   elif concerned and kind != 'differ':
     _install(fault)
-  if index:
-    _keep_programs()
   from tests.support import tiny
 
   discriminator = tiny.Discriminator
@@ -75,20 +72,6 @@ def _faulty(argv):
     discriminator = tiny.PoisonedDiscriminator
   with tiny.small_networks(discriminator):
     return COMMANDS[name](argv)
-
-
-def _keep_programs():
-  """Lets this process keep what it compiles, which jax leaves to process 0.
-
-  On CPU the key of a program is another one in each process.
-  """
-  from jax._src import compiler, distributed
-
-  def keep(*arguments, write=compiler._cache_write, **options):
-    with mock.patch.object(distributed.global_state, 'process_id', 0):
-      write(*arguments, **options)
-
-  compiler._cache_write = keep
 
 
 if __name__ == '__main__':

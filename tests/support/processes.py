@@ -27,6 +27,8 @@ WATCHED = (f'--watchdog_secs={WATCHDOG_SECS}',)
 NO_THREAD = (
   r'watchdog: no thread has run for \d+ s: it was stopped, or one holds'
 )
+# Of two processes.
+PROGRAMS = pathlib.Path(compilation.cache_dir()) / 'together'
 NUM_STEPS = 12
 CHANGES = {
   'num_steps': NUM_STEPS,
@@ -67,6 +69,7 @@ def _launch(workdir, fault, *flags, name='main', count=2, **changes):
       *(sys.executable, '-m', 'sagan_jax.launch', 'local'),
       *(f'--processes={count}', '--grace=60', '--'),
       *(*_command(workdir, fault, name, **changes), *flags),
+      *([f'--compilation_cache={PROGRAMS}'] if count == 2 else []),
     ],
     cwd=ROOT,
     env=_environment(1),
@@ -146,6 +149,8 @@ def together():
 def _run_together(workdir):
   code, _, output = end(_launch(workdir, 'none'))
   assert code == 0, output
+  # Each process has kept its own: on CPU the key is another one in each.
+  assert len([*PROGRAMS.glob('*/jit_train_step-*')]) == 2
 
 
 def _once(name, make):

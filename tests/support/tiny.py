@@ -8,16 +8,19 @@ is tested on the runs of `real_run.py`.
 
 import contextlib
 import functools
+import io
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from PIL import Image
 
 from sagan_jax import models
 from sagan_jax.config import schema
 from sagan_jax.drills import poison as poison_lib
 from sagan_jax.models import discriminator, generator, layers, norm
+from sagan_jax.pictures import curves_png
 from sagan_jax.run import trainer as trainer_lib
 from sagan_jax.run.run import Run
 
@@ -95,12 +98,24 @@ PoisonedDiscriminator = poison_lib.poisonable(Discriminator)
 
 @contextlib.contextmanager
 def small_networks(discriminator=Discriminator):
-  """Puts the networks of this file in place of the real ones, meanwhile."""
+  """Puts the networks of this file in place of the real ones, meanwhile.
+
+  Runs of them do not draw their curves either, which takes as long as the rest.
+  """
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(
       models.NETWORKS, 'sagan', models.Architecture(Generator, discriminator)
     )
+    patch.setattr(curves_png, 'draw', _blank)
     yield
+
+
+def _blank(steps, drawn):
+  """A picture of one pixel."""
+  assert drawn and len(steps) == 3
+  content = io.BytesIO()
+  Image.new('L', (1, 1)).save(content, 'png')
+  return content.getvalue()
 
 
 def opened(workdir, allow_changes=(), **changes):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from sagan_jax.models import (
   attention,
   discriminator,
+  folding,
   generator,
   layers,
   norm,
@@ -26,6 +27,7 @@ from sagan_jax.planning import account, topologies
 
 IMAGES = 16
 FORM = resample.choose('auto', 'tpu')
+FOLD = folding.choose(64, FORM)  # Of maps of 64 channels, of two pixels each.
 conv = layers.SNConv
 conv_up = functools.partial(
   conv, convolve=functools.partial(resample.upsample_conv, form=FORM)
@@ -50,10 +52,10 @@ class _PlainUp(nn.Module):
 class _NormRelu(nn.Module):
   @nn.compact
   def __call__(self, x):
-    return nn.relu(norm.BatchNorm()(x, train=True))
+    return nn.relu(norm.BatchNorm(fold=FOLD)(x, train=True))
 
 
-# {name: (module, H = W of its input, channels of that, further arguments)}
+# {name: (module, H = W or (H, W) of its input, channels, further arguments)}
 BLOCKS = {
   'up block': (
     generator.UpBlock(128, conv=conv, conv_up=conv_up, norm=norm.BatchNorm),
@@ -62,7 +64,7 @@ BLOCKS = {
     {'label': None, 'train': True},
   ),
   'up 3x3': (_PlainUp(1024), 4, 1024, {}),
-  'up skip': (conv_up(64, kernel_size=1), 64, 128, {}),
+  'up skip': (conv_up(64, kernel_size=1, folds=(1, FOLD)), 64, 128, {}),
   'down block': (
     discriminator.DownBlock(128, down=True, conv=conv, conv_down=conv_down),
     64,
@@ -70,7 +72,7 @@ BLOCKS = {
     {},
   ),
   'down skip': (conv_down(128, kernel_size=1), 64, 64, {}),
-  'norm': (_NormRelu(), 128, 64, {}),
+  'norm': (_NormRelu(), (128, 128 // FOLD), 64 * FOLD, {}),
   'attention': (attention.SelfAttention(conv=conv), 32, 256, {}),
 }
 
@@ -78,7 +80,8 @@ BLOCKS = {
 def cycles(name):
   """The compiler's cycles of one of `BLOCKS`: gradients of weights and maps."""
   module, size, channels, arguments = BLOCKS[name]
-  x = jax.ShapeDtypeStruct((IMAGES, size, size, channels), jnp.bfloat16)
+  size = size if isinstance(size, tuple) else (size, size)
+  x = jax.ShapeDtypeStruct((IMAGES, *size, channels), jnp.bfloat16)
   variables = jax.eval_shape(
     lambda x: module.init(jax.random.key(0), x, **arguments), x
   )

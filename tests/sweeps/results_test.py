@@ -103,9 +103,10 @@ def test_rows_are_read_while_they_are_written(run):
   )
   (run / 'metrics.jsonl').write_text(text)
   protocol = {'step': 5, 'weights': 'raw', 'truncation': 0.5, 'num_fake': 9}
-  record = {'card': protocol, 'scores': {'kid': 1, 'kid_std': 3, 'is': None}}
+  record = {'card': protocol, 'scores': {'kid': 1, 'kid_std': 3}}
+  none = {'card': protocol, 'scores': {'is': None}}
   failure = {'card': {'step': 6}, 'error': 'OSError'}
-  write_lines(run / 'evaluations.jsonl', record, failure, [])
+  write_lines(run / 'evaluations.jsonl', record, none, failure, [])
   with (run / 'evaluations.jsonl').open('ab') as file:
     file.write(b'{"card": {"step": 10}, "scor\xff')
   found = results.read(run.parent, ENTRY)

@@ -6,7 +6,7 @@ import math
 import pytest
 from PIL import Image
 
-from sagan_jax.sweeps import results
+from sagan_jax.evaluation import protocol
 from tests.support import commands, sweeps
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
@@ -50,7 +50,7 @@ def test_a_real_sweep_is_killed_and_repeated(tmp_path):
   for name in names:
     attempts = (tmp_path / name / 'output.log').read_text().count('\n--- 2')
     assert attempts == 0, name  # Another than the first line.
-    records = results.json_lines(tmp_path / name / 'evaluations.jsonl')
+    records = protocol.read(tmp_path / name / 'evaluations.jsonl')
     rates[name] = records[-1]['scores']['fid_random']
   with (tmp_path / 'sweep.csv').open() as file:
     rows = [r for r in csv.DictReader(file) if r['level'] == 'setting']

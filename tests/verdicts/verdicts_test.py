@@ -15,7 +15,7 @@ import pytest
 
 from sagan_jax.config import schema
 from sagan_jax.verdicts import verdicts
-from tests.support import compilation, tiny
+from tests.support import tiny
 
 FILES = {
   path.stem: path
@@ -360,7 +360,7 @@ def test_all_keys_that_advice_names_exist():
 
 
 def test_a_collapse_is_told_from_the_log_of_a_training(tmp_path):
-  with tiny.small_networks(), compilation.cheap_compilation():
+  with tiny.small_networks():
     tiny.run(
       tmp_path,
       num_steps=20,

@@ -13,7 +13,6 @@ from sagan_jax.gan import state as state_lib
 from sagan_jax.weights import biggan
 from tests.oracle import biggan as oracle
 from tests.support import biggan as support
-from tests.support import compilation
 
 BATCH = 2
 
@@ -34,20 +33,19 @@ def _compare(c, dicts):
   """Our networks, with what was read, against the oracle on the dicts."""
   gan, state = _gan(c), support.state(biggan.from_state_dicts(c, dicts))
   z, y, x = _inputs(c)
-  with compilation.cheap_compilation():
-    generate = jax.jit(functools.partial(gan.generator.apply, train=False))
-    discriminate = jax.jit(gan.discriminator.apply)
-    for file, weights in ('G', 'raw'), ('G_ema', 'ema'):
-      params, stats = state.generator_variables(weights)
-      images = generate({'params': params, **stats}, z, y)
-      expected = oracle.generator(dicts[file], z, y, eps=c.generator.bn_eps)
-      assert expected.std() > 0.1
-      np.testing.assert_allclose(
-        images, expected.transpose(0, 2, 3, 1), atol=1e-5
-      )
-    logits = discriminate(
-      state.discriminator.variables(), x.transpose(0, 2, 3, 1), y
+  generate = jax.jit(functools.partial(gan.generator.apply, train=False))
+  discriminate = jax.jit(gan.discriminator.apply)
+  for file, weights in ('G', 'raw'), ('G_ema', 'ema'):
+    params, stats = state.generator_variables(weights)
+    images = generate({'params': params, **stats}, z, y)
+    expected = oracle.generator(dicts[file], z, y, eps=c.generator.bn_eps)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(
+      images, expected.transpose(0, 2, 3, 1), atol=1e-5
     )
+  logits = discriminate(
+    state.discriminator.variables(), x.transpose(0, 2, 3, 1), y
+  )
   expected = oracle.discriminator(dicts['D'], x, y)
   np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
 
