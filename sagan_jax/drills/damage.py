@@ -13,6 +13,7 @@ from sagan_jax.gan import state as state_lib
 _FLIPS = 12  # In the largest file; one in each of the others.
 _TRIES = 100
 _ROOM_BYTES = 100
+_FULL_SECS = 5  # That a run goes on without room.
 
 
 def flips(trial):
@@ -117,7 +118,8 @@ def full_disk(trial):
   """Files may grow no further from a step on, until there is room again."""
   if not hasattr(resource, 'prlimit'):
     raise Skipped('limits of another process can be set on Linux only')
-  child = trial.start()
+  flags = [f'--config.checkpoint.full_disk_secs={_FULL_SECS}']
+  child = trial.start(flags=flags)
   if not child.wait_for_row(4):
     raise Failed(f'ended before the disk was full; {child}')
   limits = _ROOM_BYTES, _ROOM_BYTES

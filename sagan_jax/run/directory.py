@@ -15,6 +15,7 @@ restarts.json     how often it was started and saved no further state
 
 import contextlib
 import json
+import re
 
 from sagan_jax import data, errors, files
 from sagan_jax.checkpoints import listing
@@ -27,6 +28,7 @@ LOG = 'metrics.jsonl'
 CHECKPOINTS = 'checkpoints'
 BEST = 'best'
 ORIGIN = 'origin.json'
+_GRID = re.compile(r'(\d+)_(raw|ema)\.png')
 
 
 def steps(workdir):
@@ -65,6 +67,26 @@ def make(workdir):
   """Makes a directory for a run; UserError if it cannot be made."""
   with files.writing(workdir):
     (workdir / 'samples').mkdir(parents=True, exist_ok=True)
+
+
+def remove_grids_after(workdir, step):
+  """Removes grids of later steps, which a run that goes on will make again.
+
+  Their rows are dropped too: what is there would be taken for done.
+
+  Args:
+    workdir: of a run.
+    step: that it goes on from.
+
+  Raises:
+    UserError: if one cannot be removed.
+  """
+  folder = workdir / 'samples'
+  with files.writing(folder):
+    for path in folder.iterdir():
+      match = _GRID.fullmatch(path.name)
+      if match and int(match[1]) > step:
+        path.unlink()
 
 
 def check_none_lost(workdir):

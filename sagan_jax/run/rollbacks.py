@@ -8,7 +8,6 @@ would have.
 """
 
 import json
-import re
 from typing import NamedTuple
 
 import jax
@@ -18,7 +17,6 @@ from sagan_jax import errors, files
 from sagan_jax.cluster import agree, sharding
 
 FILE = 'rollbacks.json'
-_GRID = re.compile(r'(\d+)_(raw|ema)\.png')
 
 
 class _InForce(NamedTuple):
@@ -73,8 +71,7 @@ class Rollbacks:
   def renew(self, state, mesh):
     """A state as it was read from a checkpoint, with its latents drawn anew.
 
-    Later checkpoints hold it so. Grids of later steps, which show what is given
-    up, are removed.
+    Later checkpoints hold it so.
 
     Args:
       state: a `GanState`.
@@ -87,8 +84,6 @@ class Rollbacks:
     found = self._in_force(step)
     if not found or found.to != step:
       return state
-    if self._is_main:
-      self._remove_grids(step)
     fold = jax.jit(jax.random.fold_in, out_shardings=sharding.replicated(mesh))
     return state.replace(rng=fold(state.rng, found.number))
 
@@ -97,14 +92,6 @@ class Rollbacks:
       if self._made[number - 1]['to'] <= step:
         return _InForce(number, self._made[number - 1]['to'])
     return None
-
-  def _remove_grids(self, step):
-    folder = self._workdir / 'samples'
-    with files.writing(folder):
-      for path in folder.iterdir():
-        match = _GRID.fullmatch(path.name)
-        if match and int(match[1]) > step:
-          path.unlink()
 
 
 def _read(workdir):

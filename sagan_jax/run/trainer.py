@@ -15,6 +15,7 @@ from sagan_jax.cluster import agree
 from sagan_jax.run import (
   alarms,
   batches,
+  directory,
   events,
   lease,
   ledger,
@@ -81,6 +82,8 @@ class Trainer:
       self._scoreboard.check()
     # The last of what can be refused: until here the run is as it was.
     self._writer = log.open_writer(run, start, self._say, self._room)
+    if run.is_main:
+      directory.remove_grids_after(run.workdir, start)
     self.loop = self._make_loop(start)
 
   def _make_room(self):

@@ -357,7 +357,8 @@ def test_damaged_descriptions_are_refused(tmp_path, name, content):
   else:
     path.write_text(content)
   with pytest.raises(
-    errors.UserError, match='does not describe a prepared|no prepared data of'
+    errors.UserError,
+    match='does not describe a prepared|no prepared data of|is not JSON',
   ):
     data.make_source('tfds:things', image_size=8, data_dir=str(tmp_path))
 

@@ -10,7 +10,7 @@ import pytest
 from sagan_jax.gan import losses
 from sagan_jax.gan import state as state_lib
 from sagan_jax.gan import step as step_lib
-from tests.support import small, tiny
+from tests.support import compilation, small, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,8 @@ BOTH = {'num_microbatches': 2, 'n_dis': 2, 'ema_start_step': 1}
 @functools.cache
 def stepper(**fields):
   gan = small.tiny_gan(**fields)
-  return gan, jax.jit(functools.partial(step_lib.train_step, gan))
+  step = functools.partial(step_lib.train_step, gan)
+  return gan, jax.jit(step, compiler_options=compilation.USUAL)
 
 
 def batch(gan, seed=0, poisoned=()):

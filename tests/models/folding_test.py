@@ -16,7 +16,6 @@ from sagan_jax.models import (
   resample,
 )
 from sagan_jax.models.convolution import conv
-from tests.support import compilation
 
 # {name: (of folded maps, the reference, folds)}
 _DOWN = functools.partial(resample.conv_downsample, form='dilated')
@@ -68,7 +67,7 @@ def test_convolutions_of_folded_maps_are_equal_to_rounding(operation, size):
     args = (v.astype(dtype) for v in (x, kernel, g))
     return [np.asarray(v) for v in jax.jit(_with_gradients(fn))(*args)]
 
-  with jax.enable_x64(True), compilation.cheap_compilation():
+  with jax.enable_x64(True):
     truth = found(reference, np.float64)
     for dtype, atol in (np.float64, 1e-12), (np.float32, 1e-5):
       for one, true in zip(found(folded, dtype), truth, strict=True):
@@ -144,8 +143,7 @@ def test_blocks_of_folded_maps(network):
     y, new = jax.jit(call)(variables, *args)
     return folding.unfold(y, num if network == 'generator' else 1), new
 
-  with compilation.cheap_compilation():
-    plain, folded = run(1), run(2)
+  plain, folded = run(1), run(2)
   assert jax.tree.structure(plain) == jax.tree.structure(folded)
   for one, other in zip(*map(jax.tree.leaves, (plain, folded)), strict=True):
     np.testing.assert_allclose(one, other, atol=1e-5)

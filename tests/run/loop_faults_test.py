@@ -283,6 +283,9 @@ def test_what_was_due_at_the_last_save_is_made_up_for(tmp_path, stop_after):
   }
   one, other = tmp_path / 'straight', tmp_path / 'stopped'
   tiny.run(one, **changes)
+  (other / 'samples').mkdir(parents=True)
+  for name in ('raw', 'ema'):  # Of a process that was killed before its save.
+    (other / 'samples' / f'00000003_{name}.png').write_text('no row is of it')
   stop_after(3)
   with pytest.raises(stop.Stopped):
     tiny.run(other, **changes)

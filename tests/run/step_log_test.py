@@ -52,9 +52,10 @@ def _log(every_steps=1, steps=(), dtype='float32'):
     max_nonfinite=2,
   )
   run = types.SimpleNamespace(config=config, checkpointer=_Checkpointer(steps))
-  made = step_log.StepLog(run, _Writer(), _Progress(), log.Clock())
+  writer = _Writer()
+  made = step_log.StepLog(run, writer, _Progress(), log.Clock())
   made.begin(0)
-  return made, made._writer.rows, run.checkpointer
+  return made, writer.rows, run.checkpointer
 
 
 def _metrics(d_loss=1.0, g_loss=2.0):

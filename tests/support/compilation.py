@@ -18,6 +18,15 @@ CHEAP = {
 }
 
 
+# Half of the time of the compiler. Later versions end at a flag that they do
+# not know.
+_EMITTERS = (
+  'xla_cpu_use_fusion_emitters' if jax.__version_info__ < (0, 11) else ''
+)
+# Options of `jax.jit` for a program whose bits are to be those that users get.
+USUAL = {_EMITTERS: True} if _EMITTERS else {}
+
+
 @functools.cache
 def cache_dir():
   """A directory that all processes of a session share, removed at its end."""
@@ -38,7 +47,6 @@ def make_cheap():
   for name, value in CHEAP.items():
     jax.config.update(name, value)
   jax.config.update('jax_compilation_cache_dir', cache_dir())
-  # Half of what is left. Later versions end at a flag that they do not know.
-  if jax.__version_info__ < (0, 11):
+  if _EMITTERS:
     flags = os.environ.get('XLA_FLAGS', '')
-    os.environ['XLA_FLAGS'] = f'{flags} --xla_cpu_use_fusion_emitters=false'
+    os.environ['XLA_FLAGS'] = f'{flags} --{_EMITTERS}=false'

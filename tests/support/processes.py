@@ -132,7 +132,8 @@ def assert_goes_on_exactly(workdir, *arguments):
   code, _, output = run(workdir, *arguments)
   assert code == 0, output
   assert 'watchdog' not in output
-  assert differences(workdir, undisturbed()) == []
+  different = differences(workdir, undisturbed())
+  assert not different, different
 
 
 def undisturbed():
