@@ -89,6 +89,7 @@ def lower_step(gan, mesh, state, batch_size, image_size):
   step = jax.jit(
     functools.partial(step_lib.train_step, gan),
     donate_argnums=0,
+    keep_unused=True,  # What is only written is to be overwritten in place.
     out_shardings=(whole, whole),
   )
   return step.lower(state, batch)
