@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sagan_jax import files
+from sagan_jax import errors, files
 from sagan_jax.data import image_file
 from sagan_jax.pictures import labelled_grid, page
 
@@ -54,6 +54,9 @@ def frames(
     for grid in by_step[steps[i]]:
       try:
         rows, content = _encode(grid.path, tile, names)
+      except errors.UserError as e:
+        complain(f'{e}; it is left out')
+        continue
       except image_file.DAMAGES as e:
         complain(f'{grid.path.name} is damaged ({_why(e)}); it is left out')
         continue

@@ -6,9 +6,9 @@ from sagan_jax.run import command, log
 open_writer = log.open_writer
 
 
-def _forget(run, start_step, say):
+def _forget(run, start_step, *others):
   del start_step
-  return open_writer(run, 0, say)
+  return open_writer(run, 0, *others)
 
 
 if __name__ == '__main__':
