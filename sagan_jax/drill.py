@@ -35,8 +35,7 @@ def main(argv=None):
     The exit code: 1 if a case has failed.
 
   Raises:
-    UserError: if an argument, the config or the directory is refused, or the
-      config does not train.
+    UserError: if something is refused, or the config does not train.
   """
   args = _parse(argv)
   # Not above: a command answers --help before jax is imported.
@@ -50,11 +49,9 @@ def main(argv=None):
 
   names = cases.chosen(args.cases)
   workdir = files.as_path(args.workdir)
+  cache = str(workdir / 'cache')
   overrides, _ = shrink.overrides(
-    args.config,
-    args.overrides,
-    sizes=args.shrink,
-    cache=str(workdir / 'cache'),
+    args.config, args.overrides, sizes=args.shrink, cache=cache
   )
   _check_directory(workdir)
   jax.config.update('jax_platforms', 'cpu')  # The device is for the runs.
@@ -71,23 +68,18 @@ def main(argv=None):
       programs=workdir / 'programs',
     )
     stop.before_end(the_drill.kill_all)
-    print(
+    _say(
       f'drill of {args.config} in {workdir}, seed {args.seed}; first a run that '
-      'nothing disturbs ...',
-      flush=True,
+      'nothing disturbs ...'
     )
-    wanted = the_drill.undisturbed
-    print(f'{wanted.count()}, the same twice; {the_drill.secs:.1f} s a run')
+    num = the_drill.undisturbed.count()
+    _say(f'{num}, the same twice; {the_drill.secs:.1f} s a run')
     results = runner.run(the_drill, names, args.jobs, _say)
   secs = time.monotonic() - began
   print(runner.summary(results, secs))
-  for path in (workdir / _MARK, *([args.json] if args.json else [])):
-    settings = {
-      'config': args.config,
-      'overrides': overrides,
-      'seed': args.seed,
-      'run_secs': the_drill.secs,
-    }
+  settings = {'config': args.config, 'overrides': overrides, 'seed': args.seed}
+  settings['run_secs'] = the_drill.secs
+  for path in filter(None, (workdir / _MARK, args.json)):
     runner.save(path, settings, results, secs)
   failed = any(r.outcome == runner.FAILED for r in results)
   return exit_codes.FAILED if failed else exit_codes.FINISHED

@@ -5,6 +5,7 @@ import errno
 import fnmatch
 import importlib.util
 import io
+import itertools
 import json
 import os
 import re
@@ -20,8 +21,7 @@ from sagan_jax import errors
 MAX_JSON_BYTES = 2**24
 FULL = (errno.ENOSPC, errno.EDQUOT)  # A disk, or a share of it.
 _DEEPEST = 50  # Levels; what is written here has a dozen at most.
-# {scheme of a URL: the package that reads and writes it, where TensorFlow is
-# not}.
+# {scheme of a URL: the package that knows it, where TensorFlow is not}.
 PACKAGES = {
   'gs': 'gcsfs',
   's3': 's3fs',
@@ -292,12 +292,9 @@ def parse_json(content):
     raise ValueError('it is nested too deeply') from e
   level = [found]
   for _ in range(_DEEPEST):
-    level = [
-      inner
-      for each in level
-      if isinstance(each, (dict, list))
-      for inner in (each.values() if isinstance(each, dict) else each)
-    ]
+    held = [x for x in level if isinstance(x, (dict, list))]
+    inner = (x.values() if isinstance(x, dict) else x for x in held)
+    level = list(itertools.chain.from_iterable(inner))
   if level:
     raise ValueError('it is nested too deeply')
   return found
