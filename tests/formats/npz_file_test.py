@@ -1,5 +1,6 @@
 """Arrays of known shapes, and nothing else."""
 
+import io
 import re
 import zipfile
 
@@ -76,10 +77,29 @@ def test_objects_are_not_unpickled(tmp_path):
     npz_file.read(path, SHAPES)
 
 
-def test_compressed_arrays_are_refused(tmp_path):
-  path = _write(tmp_path / 'x', save=np.savez_compressed)
-  with pytest.raises(ValueError, match='compressed or encrypted'):
-    npz_file.read(path, SHAPES)
+def test_compressed_arrays_are_read(tmp_path):
+  found = npz_file.read(
+    _write(tmp_path / 'x', save=np.savez_compressed), SHAPES
+  )
+  for name, array in ARRAYS.items():
+    np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+  ('method', 'match'),
+  [
+    (zipfile.ZIP_DEFLATED, 'an array with other bytes than its header'),
+    (zipfile.ZIP_BZIP2, 'compressed or encrypted'),
+    (zipfile.ZIP_LZMA, 'compressed or encrypted'),
+  ],
+)
+def test_what_expands_beyond_its_header_is_refused(tmp_path, method, match):
+  content = io.BytesIO()
+  np.save(content, np.zeros(3))
+  with zipfile.ZipFile(tmp_path / 'x', 'w', method) as archive:
+    archive.writestr('n.npy', content.getvalue() + bytes(10**6))
+  with pytest.raises(ValueError, match=match):
+    npz_file.read(tmp_path / 'x', {'n': (3,)})
 
 
 def test_a_header_that_claims_more_is_refused(tmp_path):
