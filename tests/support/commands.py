@@ -40,6 +40,8 @@ def environment():
     os.environ
     | {name.upper(): str(value) for name, value in settings.items()}
     | {'PYTHONPATH': str(ROOT), 'TF_CPP_MIN_LOG_LEVEL': '3'}
+    # Else numbers of one process and of several are rounded apart.
+    | {'XLA_FLAGS': compilation.usual_flags()}
   )
 
 

@@ -27,6 +27,14 @@ _EMITTERS = (
 USUAL = {_EMITTERS: True} if _EMITTERS else {}
 
 
+def usual_flags():
+  """XLA_FLAGS of processes whose bits are to be those that users get."""
+  flags = os.environ.get('XLA_FLAGS', '')
+  if not _EMITTERS:
+    return flags
+  return flags.replace(f'{_EMITTERS}=false', f'{_EMITTERS}=true')
+
+
 @functools.cache
 def cache_dir():
   """A directory that all processes of a session share, removed at its end."""
