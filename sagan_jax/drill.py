@@ -122,15 +122,15 @@ def _parse(argv):
   args = command_line.parse(parser, argv)
   if not args.workdir:
     raise errors.UserError('no directory was given; set --workdir')
+  if files.is_remote(args.workdir):
+    raise errors.UserError(
+      f'{args.workdir} is not on this machine; set --workdir to a local directory'
+    )
   return args
 
 
 def _check_directory(workdir):
   """Refuses a directory that holds anything but an earlier drill."""
-  if files.is_remote(workdir):
-    raise errors.UserError(
-      f'{workdir} is not on this machine; set --workdir to a local directory'
-    )
   if workdir.exists() and not (workdir / _MARK).exists():
     if not workdir.is_dir() or any(workdir.iterdir()):
       raise errors.UserError(

@@ -13,9 +13,11 @@ TEST = re.compile(r'`([\w/]+_test\.py)::(test_\w+)`')
 
 @pytest.fixture
 def table():
-  text = (ROOT / 'README.md').read_text()
-  if HEADING not in text:
-    pytest.skip('this README has no such table')
+  path = ROOT / 'README.md'
+  if not path.exists():
+    pytest.skip('the README is in the checkout')
+  text = path.read_text()
+  assert HEADING in text
   lines = text.split(HEADING)[1].split('\n#')[0].splitlines()
   return [line for line in lines if line.startswith('| ')][2:]
 

@@ -57,7 +57,7 @@ def keep_in_all_processes() -> None:
   from jax._src import compiler, distributed
 
   where = os.environ.get(_VARIABLE)
-  if where is None or files.is_remote(files.as_path(where)):
+  if where is None or files.is_remote(where):
     return
   write, state = compiler._cache_write, distributed.global_state
 
